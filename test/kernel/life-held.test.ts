@@ -123,4 +123,6 @@ test('an agent that starts announces the VIPs that it finds on the node', { skip
   node.startAgent();
   for (const address of addresses)
     await node.until(`the client knows ${address}`, () => wayTo(address).includes(`${here}`));
+  // The node forwards, and its kernel says so when it answers for the VIP.
+  for (const address of addresses) assert.equal(/ router /.test(wayTo(address)), address.includes(':'));
 });

@@ -104,7 +104,7 @@ export class Announcer implements Disposable {
     this.#said.push(held);
     const link = this.#network.link(interfaceIndex);
     if (link === undefined || link.loopback || link.mac.length !== 6) return;
-    for (const frame of announcementFrames(address, link.mac)) {
+    for (const frame of announcementFrames(address, link.mac, link.isRouter)) {
       const to = linkAddress(interfaceIndex, etherTypeOf(frame));
       if (this.#native.send(this.#fd, frame, MSG_DONTWAIT, to) < 0) this.unsent++;
     }

@@ -6,11 +6,14 @@ import { NEIGHBOR_ADVERTISEMENT, TARGET_LINK_LAYER_ADDRESS } from './constants.t
 import { ARPOP_REPLY, ARPOP_REQUEST, arpFrame, icmp6Frame } from './frames.ts';
 
 const allNodes = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
-const overrideFlag = 0x20;
+const [routerFlag, overrideFlag] = [0x80, 0x20];
 
-/** The frames that announce to all hosts on a link that `address` is at `mac`. */
-export function announcementFrames(address: Address, mac: Uint8Array): Uint8Array[] {
-  if (familyOf(address) === 6) return [neighbourAdvertisement(address, mac)];
+/**
+ * The frames that announce to all hosts on a link that `address` is at `mac`. Those of IPv6 say whether it is
+ * a router, as the kernel's own advertisements do: a router that hears of a change looks through its routes.
+ */
+export function announcementFrames(address: Address, mac: Uint8Array, isRouter = false): Uint8Array[] {
+  if (familyOf(address) === 6) return [neighbourAdvertisement(address, mac, isRouter)];
   const bytes = addressBytes(address);
   // Some switches and routers learn from only one of the two forms.
   return ([ARPOP_REQUEST, ARPOP_REPLY] as const).map((operation) =>
@@ -19,9 +22,10 @@ export function announcementFrames(address: Address, mac: Uint8Array): Uint8Arra
 }
 
 /** To all nodes, with the override flag and our link-layer address. */
-function neighbourAdvertisement(address: Address, mac: Uint8Array): Uint8Array {
+function neighbourAdvertisement(address: Address, mac: Uint8Array, isRouter: boolean): Uint8Array {
   const source = addressBytes(address);
-  const head = [NEIGHBOR_ADVERTISEMENT, 0, 0, 0, overrideFlag, 0, 0, 0];
+  const flags = overrideFlag | (isRouter ? routerFlag : 0);
+  const head = [NEIGHBOR_ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0];
   const message = Uint8Array.of(...head, ...source, TARGET_LINK_LAYER_ADDRESS, 1, ...mac);
   return icmp6Frame({ mac, source, group: allNodes, message });
 }

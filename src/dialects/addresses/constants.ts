@@ -22,8 +22,17 @@ export const AddressAttribute = {
   RT_PRIORITY: 9,
   PROTO: 11,
 } as const;
-export const LinkAttribute = { ADDRESS: 1, IFNAME: 3, MASTER: 10, WIRELESS: 11, LINKINFO: 18 } as const;
+export const LinkAttribute = {
+  ADDRESS: 1,
+  IFNAME: 3,
+  MASTER: 10,
+  WIRELESS: 11,
+  LINKINFO: 18,
+  AF_SPEC: 26,
+} as const;
 export const LinkInfoAttribute = { KIND: 1 } as const;
+/** Within AF_SPEC, in the nest of a family. CONF begins with the value of `forwarding` (linux/ipv6.h). */
+export const LinkInet6Attribute = { CONF: 2 } as const;
 export const RouteAttribute = {
   DST: 1,
   SRC: 2,

@@ -1,6 +1,6 @@
 // Interfaces as rtnetlink reports them; an interface can carry a VIP.
 
-import { NLM_F_DUMP } from '../../netlink/message.ts';
+import { AF_INET6, NLM_F_DUMP } from '../../netlink/message.ts';
 import { attributesOf, messagesOf, type Message as NetlinkMessage, u32 } from '../../netlink/reader.ts';
 import { request } from '../../netlink/request.ts';
 import type { DumpRequest } from '../dialect.ts';
@@ -10,6 +10,7 @@ import {
   IFF_LOWER_UP,
   IFF_UP,
   LinkAttribute,
+  LinkInet6Attribute,
   LinkInfoAttribute,
   Message,
 } from './constants.ts';
@@ -25,6 +26,8 @@ export interface Link {
   readonly loopback: boolean;
   /** `veth`, `dummy`, `bridge` and so on; empty for hardware. */
   readonly kind: string;
+  /** The node forwards IPv6 packets that come in here: to its neighbours it is a router. */
+  readonly isRouter: boolean;
 }
 
 const linkHeaderBytes = 16;
@@ -52,6 +55,7 @@ export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
   if (attributes.has(LinkAttribute.WIRELESS)) return undefined;
   const flags = u32(payload, 8);
   const info = attributes.nest(LinkAttribute.LINKINFO);
+  const inet6 = attributes.nest(LinkAttribute.AF_SPEC).nest(AF_INET6);
   return {
     index: u32(payload, 4),
     name: attributes.text(LinkAttribute.IFNAME),
@@ -60,6 +64,7 @@ export function readLink({ type, payload }: NetlinkMessage): Link | undefined {
     carrier: (flags & IFF_LOWER_UP) !== 0,
     loopback: (flags & IFF_LOOPBACK) !== 0,
     kind: info.text(LinkInfoAttribute.KIND),
+    isRouter: u32(inet6.bytes(LinkInet6Attribute.CONF)) !== 0,
   };
 }
 

@@ -26,6 +26,7 @@ export const link: Link = {
   up: true,
   carrier: true,
   loopback: false,
+  isRouter: false,
 };
 
 export function answerOf(mac: string): Uint8Array {

@@ -31,6 +31,14 @@ test('IPv6 is announced to all nodes, unsolicited and overriding, with the targe
   ]);
 });
 
+test('IPv6 is announced as by a router where the node routes', () => {
+  const [host, router] = [false, true].map((isRouter) =>
+    announcementFrames(parseAddress('fd00::1'), mac, isRouter).map((frame) => frame.subarray(56, 60)),
+  );
+  assert.deepEqual(host, [hex('fc8a 2000')]);
+  assert.deepEqual(router, [hex('7c8a a000')]);
+});
+
 test('a checksum is folded until it has no carry', () => {
   // The words sum up to 0x4fffc; folded 0x10000, folded again 1, inverted 0xfffe.
   const [frame] = announcementFrames(parseAddress('fd00::1'), hex('0200 ff10 5b8c'));

@@ -46,7 +46,10 @@ test('an interface is read with its name, hardware address, kind and state', () 
     link(4, 0x1002, ['dummy0', 'dummy'], '02005e100003'),
   ]);
   assert.deepEqual(
-    readLinks(reply).map(({ mac, ...rest }) => ({ ...rest, mac: Buffer.from(mac).toString('hex') })),
+    readLinks(reply).map(({ mac, isRouter: _, ...rest }) => ({
+      ...rest,
+      mac: Buffer.from(mac).toString('hex'),
+    })),
     [
       { index: 1, name: 'lo', up: true, carrier: true, loopback: true, kind: '', mac: '000000000000' },
       { index: 2, name: 'eth0', up: true, carrier: true, loopback: false, kind: '', mac: '02005e100001' },
@@ -100,11 +103,23 @@ test('an interface without a hardware address has an empty one', () => {
   assert.deepEqual([tunnel?.name, tunnel?.mac], ['wg0', new Uint8Array()]);
 });
 
+test('an interface is that of a router if the node forwards IPv6 from it', () => {
+  // IFLA_AF_SPEC { AF_INET { 1 }, AF_INET6 { IFLA_INET6_FLAGS, IFLA_INET6_CONF { forwarding, hop limit } } }
+  const other = put(2, [put(1, hex('01000000'))]);
+  const routers = ['00000000', '01000000', '02000000'].map((forwarding) => {
+    const inet6 = put(10, [put(1, hex('00000080')), put(2, hex(`${forwarding} 40000000`))]);
+    const [found] = readLinks(rtnetlink(16, [new Uint8Array(16), put(26, [other, inet6])]));
+    return found?.isRouter;
+  });
+  assert.deepEqual(routers, [false, true, true]);
+  assert.equal(readLinks(rtnetlink(16, [new Uint8Array(16)]))[0]?.isRouter, false);
+});
+
 /** An interface in short: u for up, c for carrier, and the last digit of its hardware address. */
 function short(words: string): Link {
   const mac = hex(`02005e10000${words.at(-1)}`);
   const [up, carrier] = [words.includes('u'), words.includes('c')];
-  return { index: 2, name: 'eth0', mac, up, carrier, loopback: false, kind: '' };
+  return { index: 2, name: 'eth0', mac, up, carrier, loopback: false, kind: '', isRouter: false };
 }
 
 test('an interface is down without carrier too, and rises by carrier or by another hardware address', () => {
