@@ -121,14 +121,17 @@ function isOfOneKind(one: SetObject | undefined, other: SetObject | undefined): 
 
 /**
  * If VIPs with egress move to the table after conntrack, the guard is written after that table; if they move
- * back, before it.
+ * back, before it. So it is with packets from forged VIPs, unless the two move opposite ways.
  */
 function tablesOf(remove: readonly TableObject[], add: readonly TableObject[]): Plan['tables'] {
   const ids = new Set(add.map(({ id }) => id));
   const gone = remove.filter(({ id }) => !ids.has(id)).map((object) => [object, null] as const);
   const guards = ({ chains }: TableObject): boolean => chains.some(({ name }) => name === chainNames.guard);
-  const egress = add.some(({ chains }) => chains.some(({ name }) => name === chainNames.egress));
-  const sorted = add.toSorted((a, b) => (Number(guards(a)) - Number(guards(b))) * (egress ? 1 : -1));
+  const has = (tables: readonly TableObject[], chain: string): boolean =>
+    tables.some(({ chains }) => chains.some(({ name }) => name === chain));
+  const { egress, forged } = chainNames;
+  const isLast = has(add, egress) || (has(add, forged) && !has(remove, egress));
+  const sorted = add.toSorted((a, b) => (Number(guards(a)) - Number(guards(b))) * (isLast ? 1 : -1));
   return [...sorted.map((object) => [object, object] as const), ...gone];
 }
 

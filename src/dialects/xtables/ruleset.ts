@@ -117,7 +117,7 @@ function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   // A VIP with egress is filtered once, after conntrack, so that its counters count once.
   const judged = needs.egress && options.places.egress !== null;
   const egress = judged ? [addressed(shape, 'egress').comment('vipward: judged behind conntrack')] : [];
-  const isTracked = needs.forward || needs.egress;
+  const isTracked = (needs.forward || needs.egress) && options.places.egress !== null;
   const forged = isTracked || options.observe || !options.localAddresses ? [] : [reflectedRule(shape)];
   return chainsOf(shape, options, {
     names: [chainNames.guard, chainNames.guardPorts],

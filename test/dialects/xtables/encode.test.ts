@@ -108,13 +108,20 @@ test('a rewritten table is struct ipt_replace, and the entries behind it', () =>
   assert.deepEqual([...bytes], [...name, ...new Uint8Array(Uint32Array.from(words).buffer), ...entries]);
 });
 
-test('a VIP that gets or loses egress is judged in one table before the other lets it by', () => {
+test('with egress or a forwarded port or without, one table judges before the other lets pass', () => {
   const { encode, render } = xtables(options);
-  const egress = { ...needs, egress: true };
+  const [egress, forward] = [
+    { ...needs, egress: true },
+    { ...needs, forward: true },
+  ];
   const tablesOf = (from: typeof needs, to: typeof needs) =>
     (encode(deltaOf(render(stateOf([vip], from)), render(stateOf([vip], to)))).tables ?? [])
       .filter(({ family }) => family === 4)
       .map(({ table }) => table);
   assert.deepEqual(tablesOf(needs, egress), ['mangle', 'raw']);
   assert.deepEqual(tablesOf(egress, needs), ['raw', 'mangle']);
+  // The table after conntrack tells whether a source is forged.
+  assert.deepEqual(tablesOf(needs, forward), ['mangle', 'raw']);
+  assert.deepEqual(tablesOf(forward, needs), ['raw', 'mangle']);
+  assert.deepEqual(tablesOf(egress, forward), ['raw', 'mangle']);
 });
