@@ -109,7 +109,9 @@ function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
     if (table === 'mangle' && hints.includes(chain)) hint ??= `${chain} in ${family} mangle`;
   }
   const held = legacy.filter(({ rules }) => rules > 0);
-  const legacyHint = legacy.find(({ table, names }) => table === 'mangle' && names.some(isHint));
+  const legacyHint = legacy.find(
+    ({ table, names }) => table === 'mangle' && names.some((name) => hints.includes(name)),
+  );
   const words = [
     ...(nft.size > 0 || hint ? [`iptables-nft${hint === undefined ? '' : ` (${hint})`}`] : []),
     ...(held.length > 0 || legacyHint
@@ -121,10 +123,6 @@ function toolCheck(chains: Uint8Array, legacy: readonly LegacyTable[]): Check {
     ...tool,
     found: `${tools}; either works: the table of vipward runs first, and only restricts`,
   });
-}
-
-function isHint(name: string): boolean {
-  return hints.includes(name);
 }
 
 async function flowtableCheck(machine: Machine): Promise<Check> {

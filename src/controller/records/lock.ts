@@ -32,7 +32,7 @@ export async function takeLock(dir: string): Promise<Lock> {
   const namespace = pidNamespace();
   const name = `controller-${process.pid}-${namespace}-${randomBytes(4).toString('hex')}.lock`;
   // The next write of the records reports a fault of the folder itself.
-  const lock = await announce(dir, name).catch((error: Error) => notAnnounced(error));
+  const lock = await announce(dir, name).catch(notAnnounced);
   for (let looks = 1; ; looks++) {
     const other = await otherIn(dir, name);
     if (other === undefined) return lock;

@@ -49,7 +49,8 @@ export class Store {
     this.#timer = undefined;
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined;
-      if (this.#isDirty) this.#timer ??= setTimeout(() => void this.#run(), this.#pauseMs()).unref();
+      const pauseMs = this.trouble === null ? coalesceMs : retryMs;
+      if (this.#isDirty) this.#timer ??= setTimeout(() => void this.#run(), pauseMs).unref();
     });
     return this.#writing;
   }
@@ -67,9 +68,5 @@ export class Store {
       this.#isDirty = true;
     }
     if (before?.message !== this.trouble?.message) onTrouble(this.trouble);
-  }
-
-  #pauseMs(): number {
-    return this.trouble === null ? coalesceMs : retryMs;
   }
 }
