@@ -40,13 +40,14 @@ export function completionScript(program: Command, shell: Shell): string {
   const verbs = shown.map((command) => {
     return command.name() === 'help' ? { ...verbOf(command), words } : verbOf(command);
   });
+  const flags = [...program.options.map(flagOf), help];
   switch (shell) {
     case 'bash':
-      return bash(verbs);
+      return bash(verbs, flags);
     case 'zsh':
-      return zsh(verbs);
+      return zsh(verbs, flags);
     case 'fish':
-      return fish(verbs);
+      return fish(verbs, flags);
     default:
       return shell satisfies never;
   }
@@ -79,14 +80,14 @@ function flagOfSpec({ name, help: about, kind, choices }: OptionSpec): Flag {
 }
 
 /** Bash splits words at `=` and `:`, so the script matches words of the line and returns only the rest. */
-function bash(verbs: readonly Verb[]): string {
+function bash(verbs: readonly Verb[], ownFlags: readonly Flag[]): string {
   const cases = verbs.map(({ name, flags, words, names }) => {
     const values = flags.map(({ names: forms, takes }) => {
       if (takes === 'nothing') return '';
       // A value without listed words is a file name.
       return `      ${forms.join('|')}) words="${takes === 'a value' ? '' : takes.join(' ')}" ;;\n`;
     });
-    const all = [...words, ...flags.flatMap(({ names: forms }) => forms.slice(-1))].join(' ');
+    const all = [...words, ...longNames(flags)].join(' ');
     const [first = '', second] = names;
     // Only an address is followed by another name.
     const next = second === undefined ? '' : `      *[.:]*) words="${all}" names=${second} ;;\n`;
@@ -101,7 +102,7 @@ function bash(verbs: readonly Verb[]): string {
   case "$word" in --*=*) before="\${word%%=*}" word="\${word#*=}" ;; esac
   case "\${typed[1]}" in
 ${cases.join('\n')}
-    '') words="${verbs.map(({ name }) => name).join(' ')}" ;;
+    '') words="${[...verbs.map(({ name }) => name), ...longNames(ownFlags)].join(' ')}" ;;
   esac
   case "$word$line" in -*|*' --controller'*|*' --agent'*) names='' ;; esac
   [ -z "$names" ] || words="$words $("\${COMP_WORDS[0]}" names "$names" 2>/dev/null)"
@@ -112,7 +113,11 @@ complete -o default -F _vipward vipward
 `;
 }
 
-function zsh(verbs: readonly Verb[]): string {
+function longNames(flags: readonly Flag[]): string[] {
+  return flags.flatMap(({ names }) => names.slice(-1));
+}
+
+function zsh(verbs: readonly Verb[], ownFlags: readonly Flag[]): string {
   const names = verbs.map(({ name, about }) => `    '${name}:${quoted(about).replaceAll(':', '\\:')}'`);
   const cases = verbs.map(({ name, flags, words, names: kindsOf }) => {
     const first = words.length === 0 ? '*:argument:_default' : `1:argument:(${words.join(' ')})`;
@@ -120,6 +125,10 @@ function zsh(verbs: readonly Verb[]): string {
     const specs = [...flags.flatMap(zshSpecs), ...named, first].map((spec) => `'${spec}'`);
     return `    ${name}) _arguments ${specs.join(' ')} ;;`;
   });
+  const own = ownFlags
+    .flatMap(zshSpecs)
+    .map((spec) => `'${spec}'`)
+    .join(' ');
   // zsh runs a file of the fpath at the first completion, but not a sourced file.
   return `#compdef vipward
 _vipward_names() {
@@ -130,7 +139,10 @@ _vipward() {
   local -a verbs=(
 ${names.join('\n')}
   )
-  if (( CURRENT == 2 )); then _describe verb verbs; return; fi
+  if (( CURRENT == 2 )); then
+    case $PREFIX in -*) _arguments ${own} ;; *) _describe verb verbs ;; esac
+    return
+  fi
   shift words
   (( CURRENT-- ))
   case $words[1] in
@@ -147,7 +159,7 @@ function zshSpecs({ names, about, takes }: Flag): string[] {
   return names.map((name) => `${name}[${quoted(about).replace(/[[\]]/g, '')}]${value}`);
 }
 
-function fish(verbs: readonly Verb[]): string {
+function fish(verbs: readonly Verb[], ownFlags: readonly Flag[]): string {
   const lines = verbs.flatMap(({ name, about, flags, words, names }) => {
     const isVerb = `__fish_seen_subcommand_from ${name}`;
     const seen = `complete -c vipward -n '${isVerb}'`;
@@ -167,7 +179,8 @@ function fish(verbs: readonly Verb[]): string {
   const typed = `function _vipward_typed
   string match -qr -- $argv[1] (commandline -opc)[2..]
 end`;
-  return `${[typed, 'complete -c vipward -f', ...lines].join('\n')}\n`;
+  const own = ownFlags.map((flag) => `complete -c vipward -n __fish_use_subcommand ${fishFlag(flag)}`);
+  return `${[typed, 'complete -c vipward -f', ...own, ...lines].join('\n')}\n`;
 }
 
 function fishFlag({ names, about, takes }: Flag): string {

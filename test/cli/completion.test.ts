@@ -109,6 +109,7 @@ for (const shell of ['bash', 'zsh', 'fish'] as const) {
     assert.deepEqual(complete('dr'), ['drain']);
     for (const verb of ['agent', 'controller', 'cleanup', 'completion', 'move', 'undrain'])
       assert.ok(complete('').includes(verb), `${verb} is in ${complete('')}`);
+    assert.deepEqual(complete('--'), ['--help', '--version']);
     assert.deepEqual(complete('status', '--co'), ['--controller']);
     assert.deepEqual(complete('status', '--output', ''), ['json', 'table', 'wide']);
     assert.deepEqual(complete('status', '-o', 'j'), ['json']);
