@@ -56,15 +56,16 @@ test('an upgrade without a valid token of a node is refused with 401', limit, as
 
 test('removing a token closes the stream that it opened, and no other', limit, async (t) => {
   const tokens = join(folder(t), 'tokens');
-  writeFileSync(tokens, 'n1 secret-1\nn2 secret-2\n');
+  writeFileSync(tokens, 'n1 secret-1\nn1 secret-3\nn2 secret-2\n');
   const running = await started(t, ['--token-file', tokens]);
   const [gone, stays] = [['n1', 'secret-1'] as const, ['n2', 'secret-2'] as const].map(([name, token]) =>
     agentOf(t, running, name, { token }),
   );
   await Promise.all([gone?.synced(), stays?.synced()]);
-  writeFileSync(tokens, 'n2 secret-2\n');
+  writeFileSync(tokens, 'n1 secret-3\nn2 secret-2\n');
   match((await gone?.untilClosed())?.reason ?? '', /credential is no longer valid/);
   equal(stays?.closed, null);
+  await agentOf(t, running, 'n1', { token: 'secret-3' }).synced();
 });
 
 test(
