@@ -108,9 +108,10 @@ export async function startController(config: ControllerConfig, given: RunInput)
   });
   const failed = (error: unknown) => log.error({ reason: String(error) }, 'requestFailed');
   const onError = (error: Error) => log.error({ reason: error.message }, 'certificateRefused');
+  const onRead = () => log.info('certificateRead');
   const { certificate } = core;
   const listener = routeListener(routes, failed);
-  const server = makeServer(config, { listener, signal, onError, certificate });
+  const server = makeServer(config, { listener, signal, onRead, onError, certificate });
   hub.attach(server);
   const url = await listenOn(server, config);
   const ticker = setInterval(() => {

@@ -3,6 +3,7 @@
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { serverLimits } from '../process/http.ts';
 import { listen } from '../process/listen.ts';
 import { nodeHttp } from '../process/node-http.ts';
@@ -21,7 +22,10 @@ const handshake = { handshakeTimeout: 5000 };
 export interface ServerInput {
   readonly listener: RequestListener;
   readonly signal: AbortSignal;
+  /** New certificate files cannot be used: the former ones stay in force. */
   readonly onError: (error: Error) => void;
+  /** New certificate files are in force. */
+  readonly onRead: () => void;
   /** The certificate that a cluster keeps, or null. */
   readonly certificate: ChangingPair | null;
 }
@@ -83,14 +87,21 @@ export async function listenOn(
   return `${isPlain ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-function tlsServer(files: TlsFiles, { listener, signal, onError }: ServerInput): Server {
+function tlsServer(files: TlsFiles, { listener, signal, onRead, onError }: ServerInput): Server {
   // A client without a certificate may have a token: each request is checked instead.
   const asks = { requestCert: files.clientCa !== undefined, rejectUnauthorized: false, ...handshake };
-  const server = createTlsServer({ ...serverLimits, ...asks, ...readTls(files) }, listener);
+  // What was found last; null if it cannot be used. Of files that change together each causes a reading.
+  let found: ReturnType<typeof readTls> | null = readTls(files);
+  const server = createTlsServer({ ...serverLimits, ...asks, ...found }, listener);
   const reread = () => {
     try {
-      server.setSecureContext(readTls(files));
+      const next = readTls(files);
+      if (isDeepStrictEqual(next, found)) return;
+      server.setSecureContext(next);
+      found = next;
+      onRead();
     } catch (error) {
+      found = null;
       onError(error as Error);
     }
   };

@@ -8,6 +8,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { certificate, noCertificates } from '../certificates.ts';
+import { logLines } from '../log-lines.ts';
 import { untilTrue } from '../patience.ts';
 import { agentOf } from '../protocol/agent-side.ts';
 import { folder, runningController, service, type TestController } from './fixture.ts';
@@ -102,5 +103,28 @@ test(
     await once(socket, 'close');
     const tookMs = performance.now() - beganMs;
     ok(tookMs > 4000 && tookMs < 30_000, `${tookMs}`);
+  },
+);
+
+test(
+  'a renewed certificate is shown once its key is there too, and until then the former one',
+  limit,
+  async (t) => {
+    const { log, lines } = logLines();
+    const [server, renewed] = [1, 2].map(() => certificate(folder(t), ['IP:127.0.0.1']));
+    if (server === undefined || renewed === undefined) throw new Error('two were made');
+    const argv = ['--tls-cert', server.certFile, '--tls-key', server.keyFile];
+    const running = await runningController(t, { files: { 'a.yaml': service('web') }, argv, log });
+    const answers = async (ca: string) => (await undrain(running, { ca }).catch(String)) === 409;
+    const events = () => lines.flatMap(({ event }) => (/^certificate/.test(event) ? [event] : []));
+    const former = server.pem;
+    ok(await answers(former));
+    writeFileSync(server.certFile, renewed.pem);
+    await untilTrue(() => events().length > 0);
+    ok(await answers(former));
+    writeFileSync(server.keyFile, readFileSync(renewed.keyFile));
+    await untilTrue(() => events().length > 1);
+    deepEqual(events(), ['certificateRefused', 'certificateRead']);
+    deepEqual([await answers(renewed.pem), await answers(former)], [true, false]);
   },
 );

@@ -185,6 +185,7 @@ test('the server of a controller limits its connections, whoever makes them', as
   const config = await configOf(['--services', '.', '--pool', 'p=10.77.0.0/24']);
   const { signal } = new AbortController();
   const ignore = () => undefined;
-  const server = makeServer(config, { listener: ignore, signal, onError: ignore, certificate: null });
+  const ignored = { listener: ignore, onRead: ignore, onError: ignore };
+  const server = makeServer(config, { ...ignored, signal, certificate: null });
   equal(server.maxConnections, connectionLimit);
 });

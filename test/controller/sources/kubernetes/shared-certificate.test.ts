@@ -62,7 +62,7 @@ async function rig(t: TestContext, kept: Pair, { isOurs = false, rules = true } 
   });
   const listener = () => undefined;
   const config = { tls: undefined } as unknown as ControllerConfig;
-  const server = makeServer(config, { listener, signal, onError: listener, certificate });
+  const server = makeServer(config, { listener, signal, onRead: listener, onError: listener, certificate });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
