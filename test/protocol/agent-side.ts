@@ -26,6 +26,8 @@ export interface AgentSide {
   /** The cluster that the node belongs to. */
   readonly cluster?: string | null;
   readonly acksAtOnce?: boolean;
+  /** The prefixes and MACs of the node. */
+  readonly ways?: () => readonly string[];
   readonly credentials?: () => Promise<Credentials>;
   readonly lookup?: StreamsParts['lookup'];
   readonly lookAgainMs?: number;
@@ -54,7 +56,7 @@ export function agentOf(
       allow: new Allowed([]),
       hash: sha,
       links: () => ({ onLink: [], macs: [] }),
-      ways: () => [],
+      ways: more.ways ?? (() => []),
       held: () => [],
       prepare: () => undefined,
       now: () => performance.now(),

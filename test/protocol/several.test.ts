@@ -120,6 +120,34 @@ test('several deltas after a gap cause one resync', limit, async (t) => {
   equal(peer.closed.length, 0);
 });
 
+test('a controller that stood by on an earlier stream is sent one hello on the next', limit, async (t) => {
+  const peer = await Peer.listen(t, 4, false);
+  const agent = agentOf(t, [peer.url]);
+  await untilTrue(() => peer.heard.length > 0);
+  peer.ruling = true;
+  peer.close(1001, 'for a while');
+  await untilTrue(() => agent.session.ruled);
+  peer.state(80);
+  await untilTrue(() => peer.types().includes('ack'));
+  deepEqual(peer.types(), ['hello', 'hello', 'ack']);
+});
+
+test('the agent says hello again once it has ways that the last hello did not tell', limit, async (t) => {
+  const [ruling, standby] = [await Peer.listen(t, 4), await Peer.listen(t, 4, false)];
+  let ways = ['10.0.0.0/24', '02:00:5e:10:00:01'];
+  const { session, streams } = agentOf(t, [ruling.url, standby.url], { ways: () => ways });
+  const areOpen = () => streams.all.every(({ state }) => state === 'open');
+  await untilTrue(areOpen);
+  ways = ways.slice(1);
+  session.reintroduce();
+  equal(areOpen(), true);
+  ways = [...ways, '10.0.1.0/24'];
+  session.reintroduce();
+  await untilTrue(() => [ruling, standby].every(({ closed }) => closed.length === 1) && areOpen());
+  for (const { closed } of [ruling, standby])
+    equal(closed[0]?.reason, 'the prefixes or MACs of the node have changed: reconnecting');
+});
+
 test('the agent asks again three times on each stream', limit, async (t) => {
   const peer = await Peer.listen(t, 1);
   agentOf(t, [peer.url]);
