@@ -11,6 +11,13 @@ import { type Memory, memoryMb } from './memory.ts';
 /** The product as it is built. */
 export const compiled: string = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 
+export interface StartOptions {
+  /** The folder of its state. */
+  readonly state: string;
+  /** More flags. */
+  readonly more?: readonly string[];
+}
+
 export class CompiledAgent implements AsyncDisposable {
   readonly #child: ChildProcess;
 
@@ -19,9 +26,13 @@ export class CompiledAgent implements AsyncDisposable {
   }
 
   /** Resolves when the agent logs that it serves, which it does before it has a controller. */
-  static async start(namespace: Namespace, url: string, state: string): Promise<CompiledAgent> {
+  static async start(
+    namespace: Namespace,
+    url: string,
+    { state, more = [] }: StartOptions,
+  ): Promise<CompiledAgent> {
     const argv = ['--controller', url, '--node', 'bench', '--allow', '10.64.0.0/10', '--state', state];
-    argv.push('--commit-interval', '0', '--listen', '127.0.0.1:0');
+    argv.push('--commit-interval', '0', '--listen', '127.0.0.1:0', ...more);
     const child = spawnIn(namespace, [process.execPath, ...nodeFlags, compiled, 'agent', ...argv], {
       stdio: ['ignore', 'pipe', 'inherit'],
       // As in the image, without the checkout's cache of compiled code.

@@ -2,8 +2,10 @@
 // when they arrive.
 
 import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { parsePools } from '../src/controller/allocation/pools.ts';
+import type { Pair } from '../src/controller/certificate.ts';
 import { Controller } from '../src/controller/controller.ts';
 import { Hub } from '../src/controller/hub.ts';
 import { noRecords } from '../src/controller/records/records.ts';
@@ -18,12 +20,17 @@ export class BenchController implements Disposable {
   readonly #controller: Controller;
   readonly #sessions: TimedSessions;
   readonly #hub: Hub;
-  readonly #server: Server = createServer();
+  readonly #server: Server;
+  /** Scheme and host of its URL. */
+  readonly #origin: readonly [string, string];
   readonly #beat: NodeJS.Timeout;
   /** Until then agents are refused, so that an agent without a table can be measured. */
   isOpen = false;
 
-  constructor(table: readonly VirtualIp[]) {
+  /** With `pair`, a certificate for localhost, it speaks TLS. */
+  constructor(table: readonly VirtualIp[], pair?: Pair) {
+    this.#server = pair === undefined ? createServer() : createTlsServer(pair);
+    this.#origin = pair === undefined ? ['ws', '127.0.0.1'] : ['wss', 'localhost'];
     this.#controller = new Controller({
       records: { ...noRecords, cluster: 'bench', generation: 1 },
       pools: parsePools(['bench=10.64.0.0/10']),
@@ -60,9 +67,10 @@ export class BenchController implements Disposable {
   async listen(): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#server.once('error', reject);
-    this.#server.listen(0, '127.0.0.1', resolve);
+    const [scheme, host] = this.#origin;
+    this.#server.listen(0, host, resolve);
     await promise;
-    return `ws://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${scheme}://${host}:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** Admits the agent, and returns the milliseconds from the first frame of the table to its ack. */

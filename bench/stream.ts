@@ -1,10 +1,11 @@
 // From the controller over a loopback WebSocket into the kernel and back, with a compiled agent; and its cold
 // load and its memory when it starts, loads and idles.
 
-import { mkdtempDisposableSync } from 'node:fs';
+import { mkdtempDisposableSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { makeAuthority, makeServerPair } from '../src/controller/certificate.ts';
 import type { VirtualIp } from '../src/state/virtual-ip.ts';
 import { Namespace } from '../test/namespaces.ts';
 import { CompiledAgent } from './compiled-agent.ts';
@@ -21,11 +22,12 @@ export interface StreamResult {
 }
 
 /**
- * Resident memory of the agent: serving without a controller, with its table, ten seconds later, after
- * updates, and its peak.
+ * Resident memory of the agent: serving while its controller lets nobody in yet, the same with TLS, with its
+ * table, ten seconds later, after updates, and its peak.
  */
 export interface MemoryMb {
   readonly started: number;
+  readonly startedWithTls: number;
   readonly loaded: number;
   readonly idle: number;
   readonly updated: number;
@@ -44,6 +46,7 @@ export async function measureStream(size: number, effort: Effort): Promise<Strea
       loads.push(await controller.load());
     });
   }
+  const startedWithTls = await measureTls();
   return await withAgent(table, async ({ controller, agent }) => {
     await pause(startedForMs);
     const started = agent.memoryMb('VmRSS');
@@ -54,6 +57,7 @@ export async function measureStream(size: number, effort: Effort): Promise<Strea
     const overWebSocket = await update(controller, size, effort);
     const memoryMb = {
       started,
+      startedWithTls,
       loaded,
       idle,
       updated: agent.memoryMb('VmRSS'),
@@ -73,8 +77,29 @@ async function withAgent<T>(table: readonly VirtualIp[], body: (pieces: Pieces) 
   using controller = new BenchController(table);
   const url = await namespace.stay(() => controller.listen());
   using state = mkdtempDisposableSync(join(tmpdir(), 'vipward-bench-'));
-  await using agent = await CompiledAgent.start(namespace, url, state.path);
+  await using agent = await CompiledAgent.start(namespace, url, { state: state.path });
   return await body({ controller, agent });
+}
+
+async function measureTls(): Promise<number> {
+  const age = { fromMs: Date.now(), days: 1 };
+  const authority = makeAuthority({ subject: 'bench', ...age });
+  const pair = makeServerPair(authority, ['localhost'], { subject: 'localhost', ...age });
+  using namespace = Namespace.make();
+  using controller = new BenchController([], pair);
+  const url = await namespace.stay(() => controller.listen());
+  using state = mkdtempDisposableSync(join(tmpdir(), 'vipward-bench-'));
+  const caFile = join(state.path, 'ca.crt');
+  writeFileSync(caFile, authority.cert);
+  await using agent = await CompiledAgent.start(namespace, url, {
+    state: state.path,
+    more: ['--ca-file', caFile],
+  });
+  await pause(startedForMs);
+  const started = agent.memoryMb('VmRSS');
+  // Only an agent that trusts the certificate is served.
+  await controller.load();
+  return started;
 }
 
 async function update(controller: BenchController, size: number, effort: Effort): Promise<Pair> {

@@ -21,6 +21,7 @@ export function tableOf(results: readonly SizeResult[]): string {
       'services',
       'cold load ms',
       'RSS MB started',
+      'with TLS',
       'loaded',
       'idle',
       'after updates',
@@ -30,8 +31,9 @@ export function tableOf(results: readonly SizeResult[]): string {
   ];
   for (const result of results) {
     for (const [way, found] of waysOf(result)) spreads.push([String(result.size), way, ...cells(found)]);
-    const { started, loaded, idle, updated, most } = result.memoryMb;
-    const figures = [result.coldLoadMs, started, loaded, idle, updated, most, result.legacy.firstInstallMs];
+    const { started, startedWithTls, loaded, idle, updated, most } = result.memoryMb;
+    const memory = [started, startedWithTls, loaded, idle, updated, most];
+    const figures = [result.coldLoadMs, ...memory, result.legacy.firstInstallMs];
     costs.push([result.size, ...figures.map((figure) => figure ?? '-')].map(String));
   }
   const leftOut = (results[0]?.leftOut ?? []).map((reason) => `left out: ${reason}\n`).join('');
