@@ -30,8 +30,9 @@ export async function runDrain(
   const answer = await post(verb, { node: nodeName(node) }, flags, around);
   if (isJson(flags, around)) return 0;
   const { moved = 0 } = answer as { readonly moved?: number };
+  const vips = moved === 1 ? '1 VIP' : `${moved} VIPs`;
   around.out.write(
-    verb === 'drain' ? `${node} is drained: ${moved} VIPs moved\n` : `${node} may have VIPs again\n`,
+    verb === 'drain' ? `${node} is drained: ${vips} moved\n` : `${node} may have VIPs again\n`,
   );
   return 0;
 }

@@ -27,6 +27,7 @@ test('move and drain say what was done, or print the answer', async () => {
   ] as const)
     assert.equal(await changed(move, { from }), text);
   assert.equal(await changed(['drain', 'a'], {}), 'a is drained: 0 VIPs moved\n');
+  assert.equal(await changed(['drain', 'a'], { moved: 1 }), 'a is drained: 1 VIP moved\n');
   assert.equal(await changed(['undrain', 'a'], { moved: 3 }), 'a may have VIPs again\n');
   for (const words of [move, ['drain', 'a'], ['undrain', 'a']])
     assert.equal(await changed([...words, '-o', 'json'], { from: 'b' }), '{"from":"b"}\n');
