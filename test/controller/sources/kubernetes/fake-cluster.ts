@@ -105,10 +105,19 @@ function versionOf(object: object | null): unknown {
   return metadata?.resourceVersion;
 }
 
+interface ControllerSetup extends Pick<FakeCluster, 'url'> {
+  readonly log?: Log;
+  readonly massRemovalWaitMs?: number;
+}
+
 /** A controller of that cluster, which ends with the test. */
 export async function controllerOf(
   context: TestContext,
-  { url, log = pino({ level: 'silent' }) }: Pick<FakeCluster, 'url'> & { readonly log?: Log },
+  {
+    url,
+    log = pino({ level: 'silent' }),
+    massRemovalWaitMs = usualTiming.massRemovalWaitMs,
+  }: ControllerSetup,
   ...more: readonly string[]
 ): Promise<Running> {
   const kubeconfig = join(folder(context), 'kubeconfig');
@@ -131,7 +140,7 @@ export async function controllerOf(
     signal: stopping.signal,
     version: '0',
     logDestination: { dropped: 0 },
-    timing: { ...usualTiming, settleMs: 20, claimMs: 200 },
+    timing: { ...usualTiming, settleMs: 20, claimMs: 200, massRemovalWaitMs },
   });
   ending(context).defer(() => {
     stopping.abort();
