@@ -30,7 +30,7 @@ export function makeKubernetesCore(
     nodeOfToken: identity.nodeOfToken,
     replaces: { isTold: statusWriter.isTold, followMs },
     usePools: parts.gate.usePools,
-    isOpen: () => source.isComplete || readings.wasReadWhole,
+    isOpen: () => source.isComplete,
     self: () => selfOf(parts),
     happened: (what) =>
       what.kind === 'moved' ? clusterWriter.moved(what) : clusterWriter.say(clusterEvent(lease, what)),

@@ -1,16 +1,16 @@
-// What a controller makes of lists that lose most of their Services, or Nodes.
+// What a controller makes of lists that lose most of their Services, or Nodes, of another cluster and pools.
 import { deepEqual, equal } from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Running } from '../../../../src/controller/run.ts';
 import { untilTrue } from '../../../patience.ts';
-import { serviceObject, untilStatus } from '../../fixture.ts';
+import { configOf, serviceObject, untilStatus } from '../../fixture.ts';
 import { agentOf } from '../../test-agent.ts';
 import { controllerOf, FakeCluster } from './fake-cluster.ts';
 
 const limit = { timeout: 20_000 };
 const many = 12;
-const massRemovalWaitMs = 1000;
+const massRemovalWaitMs = 3000;
 const quick = ['--leader-elect-renew-deadline', '500ms', '--leader-elect-retry-period', '100ms'];
 
 function services(count: number): object[] {
@@ -43,7 +43,7 @@ test('a mass removal is not believed while the Lease is not renewed', limit, asy
   const { cluster, running } = await bereft(t);
   cluster.failsLease = true;
   await untilStatus(running, ({ role }) => role === 'standby');
-  await sleep(2 * massRemovalWaitMs);
+  await sleep(massRemovalWaitMs + 500);
   equal(running.status().vips.length, many);
   cluster.failsLease = false;
   await untilStatus(running, ({ vips }) => vips.length === 1);
@@ -80,3 +80,31 @@ test(
     await untilTrue(() => known().join() === 'n2 false');
   },
 );
+
+test('what leads to another cluster is not written, though the Lease could be', limit, async (t) => {
+  const cluster = await new FakeCluster().listen(t);
+  cluster.objects.set('/api/v1/services', services(1));
+  const running = await controllerOf(t, cluster, '--leader-elect-retry-period', '100ms');
+  await untilStatus(running, ({ vips }) => vips.length === 1);
+  cluster.uid = 'another';
+  cluster.listAgain();
+  await untilStatus(running, ({ problems }) =>
+    problems.some(({ message }) => /^another cluster/.test(message)),
+  );
+  agentOf(t, running, 'n1');
+  await untilStatus(running, ({ vips }) => vips[0]?.state === 'serving');
+  await sleep(500);
+  const isTold = () => cluster.written.some(({ path }) => path.endsWith('/s0/status'));
+  deepEqual([isTold(), running.status().role], [false, 'active']);
+  cluster.uid = 'the-cluster';
+  await untilTrue(isTold);
+});
+
+test('other pools are used without a restart', limit, async (t) => {
+  const cluster = await new FakeCluster().listen(t);
+  cluster.objects.set('/api/v1/services', services(1));
+  const running = await controllerOf(t, cluster);
+  await untilStatus(running, ({ vips }) => vips[0]?.address === '10.77.0.100');
+  running.follow(await configOf(['--kubernetes', '--listen', '127.0.0.1:0', '--pool', 'p=10.77.1.5']));
+  await untilStatus(running, ({ vips }) => vips[0]?.address === '10.77.1.5');
+});

@@ -35,6 +35,8 @@ export class FakeCluster {
   readonly refused: Map<string, number> = new Map();
   lease: object | null = null;
   minor = '34';
+  /** The UID of kube-system. */
+  uid = 'the-cluster';
   /** Writes of the Lease are answered with 500. */
   failsLease = false;
   readonly read: string[] = [];
@@ -95,7 +97,7 @@ export class FakeCluster {
   #get(path: string): unknown {
     if (path.includes('/leases/')) return this.lease;
     if (path === '/version') return { major: '1', minor: this.minor };
-    if (path.endsWith('/namespaces/kube-system')) return { metadata: { uid: 'the-cluster' } };
+    if (path.endsWith('/namespaces/kube-system')) return { metadata: { uid: this.uid } };
     return { metadata: { resourceVersion: '1' }, items: this.objects.get(path) ?? [] };
   }
 }

@@ -73,3 +73,19 @@ test('what waited for the Lease is written once that is renewed', limit, async (
   cluster.failsLease = false;
   await untilTrue(isTold);
 });
+
+test('the generation is raised by a controller whose Lease is renewed, and by no other', limit, async (t) => {
+  const cluster = await new FakeCluster().listen(t);
+  const running = await controllerOf(t, cluster, ...quick);
+  await untilStatus(running, ({ reason }) => reason === null);
+  cluster.failsLease = true;
+  await untilStatus(running, ({ role }) => role === 'standby');
+  const hello = { generation: 7 };
+  const early = agentOf(t, running, 'n1', { hello });
+  await early.until(({ heard }) => heard.length > 0);
+  equal(running.status().generation, 1);
+  cluster.failsLease = false;
+  await untilStatus(running, ({ role }) => role === 'active');
+  agentOf(t, running, 'n2', { hello });
+  await untilStatus(running, ({ generation }) => generation === 8);
+});
