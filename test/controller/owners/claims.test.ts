@@ -4,6 +4,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import { whyNotOn } from '../../../src/controller/status/vip-state.ts';
+import type { Address } from '../../../src/state/address.ts';
 import { hello, joined, ruling, servicesOf, vip } from '../ruling.ts';
 
 const most = Number.MAX_SAFE_INTEGER;
@@ -45,6 +46,15 @@ test('a claim of the present generation with a number that was not issued yet is
     whyNotOn(one.controller, vip, { name: 'liar', node }),
     `claims ${vip} by a term that no controller issued`,
   );
+});
+
+test('an impossible claim before the first reading makes no owner', () => {
+  const { controller, sessions } = ruling({ term: { generation: recorded, n: 1 } });
+  const address = '10.77.0.101' as Address;
+  const claim = [{ address, term: { generation: recorded + 1, n: 1 } }];
+  sessions.open(hello('liar', claim), { send: () => undefined, bufferedAmount: 0 });
+  controller.publish({ set: servicesOf(2), remove: [] });
+  deepEqual([controller.rules.size, controller.owners.ownerOf(address)], [2, undefined]);
 });
 
 test('a later claim of the recorded generation wins, as after a move that was not recorded in time', () => {
