@@ -2,11 +2,14 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
+import { MoveReason } from '../../src/controller/owners/moves.ts';
 import type { Session } from '../../src/controller/sessions.ts';
 import type { TableName } from '../../src/protocol/messages.ts';
-import { hello, joined, type Ruling, ruling, servicesOf, vip } from './ruling.ts';
+import type { Address } from '../../src/state/address.ts';
+import { hello, joined, type Ruling, ruling, servicesOf, term, vip } from './ruling.ts';
 
 const services = servicesOf(2);
+const other = '10.77.0.101' as Address;
 
 /** A node says hello; with the frames that it is sent. */
 function opened({ sessions }: Ruling, node: string) {
@@ -55,4 +58,21 @@ test('a refusal of rules on a former stream is over with the first ack of rules,
   equal(node.hasItself(vip), true);
   ack(one, session, 'rules', controller.rules.seq);
   equal(node.hasItself(vip), false);
+});
+
+test('nothing waits for a node that is gone: no move to it, and no rules that it had to let go of', () => {
+  const one = ruling({ count: 2 });
+  const { controller, sessions } = one;
+  const { owners, rules } = controller;
+  controller.publish({ set: services, remove: [] });
+  const held = [vip, other].map((address) => ({ address, term }));
+  const [a, b] = [joined(one, hello('a', held)), joined(one, hello('b'))];
+  owners.settle();
+  void owners.moves.begin(vip, { to: b.node, reason: MoveReason.Asked, deadlineMs: 60_000 });
+  controller.apply({ set: [], remove: services.slice(1).map(({ key }) => key) });
+  deepEqual([owners.ownerOf(vip)?.node, owners.leaving.has(other)], ['b', true]);
+  sessions.close(b);
+  deepEqual([owners.ownerOf(vip)?.node, owners.moves.has(vip)], ['a', false]);
+  sessions.close(a);
+  deepEqual([rules.get(other), owners.leaving.has(other)], [undefined, false]);
 });
