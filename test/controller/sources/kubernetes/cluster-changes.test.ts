@@ -8,7 +8,7 @@ import { configOf, serviceObject, untilStatus } from '../../fixture.ts';
 import { agentOf } from '../../test-agent.ts';
 import { controllerOf, FakeCluster } from './fake-cluster.ts';
 
-const limit = { timeout: 20_000 };
+const limit = { timeout: 60_000 };
 const many = 12;
 const massRemovalWaitMs = 3000;
 const quick = ['--leader-elect-renew-deadline', '500ms', '--leader-elect-retry-period', '100ms'];

@@ -20,6 +20,9 @@ export const ownNamespace: string = existsSync(podNamespace)
   ? readFileSync(podNamespace, 'utf8').trim()
   : 'of-context';
 
+const gone = { kind: 'Status', code: 410, message: 'too old' };
+const tooOld = `${JSON.stringify({ type: 'ERROR', object: gone })}\n`;
+
 export interface Written {
   readonly method: string;
   readonly path: string;
@@ -44,6 +47,8 @@ export class FakeCluster {
   /** The connections on which each path was asked, by the client's port. */
   readonly connections: Map<string, Set<number | undefined>> = new Map();
   readonly #watches = new Set<ServerResponse>();
+  /** That of every list. */
+  #version = 1;
 
   async listen(context: TestContext): Promise<this> {
     const server = createServer((request, response) => void this.#answer(request, response));
@@ -56,10 +61,10 @@ export class FakeCluster {
     return this;
   }
 
-  /** Ends all watches with 410: everything is listed again. */
+  /** Ends all watches with 410, also those that begin from a list of before: everything is listed again. */
   listAgain(): void {
-    const object = { kind: 'Status', code: 410, message: 'too old' };
-    for (const watch of this.#watches) watch.end(`${JSON.stringify({ type: 'ERROR', object })}\n`);
+    this.#version++;
+    for (const watch of this.#watches) watch.end(tooOld);
     this.#watches.clear();
   }
 
@@ -83,7 +88,8 @@ export class FakeCluster {
     else if (searchParams.get('watch') !== 'true') response.end(JSON.stringify(this.#get(path)));
     else {
       response.flushHeaders();
-      this.#watches.add(response);
+      if (searchParams.get('resourceVersion') === `${this.#version}`) this.#watches.add(response);
+      else response.end(tooOld);
     }
   }
 
@@ -98,7 +104,7 @@ export class FakeCluster {
     if (path.includes('/leases/')) return this.lease;
     if (path === '/version') return { major: '1', minor: this.minor };
     if (path.endsWith('/namespaces/kube-system')) return { metadata: { uid: this.uid } };
-    return { metadata: { resourceVersion: '1' }, items: this.objects.get(path) ?? [] };
+    return { metadata: { resourceVersion: `${this.#version}` }, items: this.objects.get(path) ?? [] };
   }
 }
 

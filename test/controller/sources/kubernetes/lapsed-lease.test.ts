@@ -9,7 +9,7 @@ import { post } from '../../post.ts';
 import { agentOf } from '../../test-agent.ts';
 import { controllerOf, FakeCluster } from './fake-cluster.ts';
 
-const limit = { timeout: 20_000 };
+const limit = { timeout: 60_000 };
 const quick = ['--leader-elect-renew-deadline', '500ms', '--leader-elect-retry-period', '100ms'];
 
 function service(name: string): object {
