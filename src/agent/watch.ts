@@ -67,6 +67,9 @@ function onNetwork(
       session.reintroduce();
       if (places.areUnsettled || places.areOn(change.link.index)) loop.doubt('link');
       break;
+    case 'address preferred':
+      if (holder.isHeldAt(change.object)) loop.doubt('address');
+      break;
     case 'address gone':
       if (holder.isHeldAt(change.object)) loop.doubt('address');
       else if (change.object.foreign) matter(change.object.address);

@@ -89,6 +89,7 @@ test('a new address or link makes the agent say hello, and is a doubt where it m
   assert.deepEqual(come(stranger, true), ['hello', 'doubt network']);
   assert.deepEqual(come(null, true), ['hello', 'doubt network']);
   const object = at(vip, 3, false);
+  assert.deepEqual(onNetwork({ kind: 'address preferred', object }), ['doubt address']);
   const said = JSON.stringify(object).replaceAll('"', '');
   assert.deepEqual(onNetwork({ kind: 'address usable', object }), [`usable ${said}`]);
   assert.deepEqual(onNetwork({ kind: 'other' }, true), []);

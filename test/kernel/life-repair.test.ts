@@ -111,6 +111,16 @@ test('the agent restores an address that another program removes', { skip }, asy
   await node.settled([dns]);
 });
 
+test('the agent mends a VIP that another program has made a source of IPv6', { skip }, async (t) => {
+  await using node = await Node.start({ services: [dns] });
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  const isWell = async (): Promise<boolean> =>
+    / fd77::100\/128 .*\bdeprecated\b/.test(node.run('ip -o address show dev lan'));
+  assert.equal(await isWell(), true);
+  await mended(t, node, { harm: 'ip address change fd77::100/128 dev lan preferred_lft forever', isWell });
+  await answersAsDeclared(node);
+});
+
 test('the agent restores its addresses when their link is up again', { skip }, async (t) => {
   await using node = await Node.start({ services: [dns], agentArgs: ['--interface', 'lan'] });
   using sockets = socketsOf(node);

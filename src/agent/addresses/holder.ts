@@ -86,9 +86,12 @@ export class Holder implements Disposable {
     for (const key of keys) {
       const [object, second] = candidates(found.get(key) ?? nowhere, ledger.held.get(key));
       this.#hasMoved ||= second?.foreign === false;
-      if (object === undefined) announcer.stop(key);
-      if (object === undefined) ledger.gone(key);
-      else ledger.hold(placeOf(object));
+      const isHeld = object !== undefined && !isSource(object);
+      if (isHeld) ledger.hold(placeOf(object));
+      else {
+        announcer.stop(key);
+        ledger.gone(key);
+      }
       if (object?.foreign === true) this.#borrowed.add(key);
       else this.#borrowed.delete(key);
     }
@@ -151,7 +154,9 @@ export class Holder implements Disposable {
     }
     await this.withdraw(leaving);
     this.#hasMoved ||= coming.some(({ address }) => ledger.held.has(address));
-    const count = await this.#write([], this.#objects(coming));
+    const objects = this.#objects(coming);
+    const there = objects.flatMap(({ id }) => network.find(id) ?? []);
+    const count = await this.#write(there.filter(isSource), objects);
     await this.leave();
     return count;
   }
@@ -233,6 +238,11 @@ export class Holder implements Disposable {
   #objects(held: Iterable<HeldAddress>): AddressObject[] {
     return [...addresses.render({ held }).elements];
   }
+}
+
+/** Another program has made it fit to be chosen as a source: it is made anew. */
+function isSource({ foreign, isPreferred }: AddressObject): boolean {
+  return !foreign && isPreferred;
 }
 
 function placeOf({ address, interfaceIndex }: AddressObject): HeldAddress {

@@ -24,7 +24,7 @@ import { type Carried, ReservedAddresses } from './reserved-addresses.ts';
 
 /** What a netlink event means for the agent. */
 export type NetworkChange =
-  | { readonly kind: 'address gone' | 'address usable'; readonly object: AddressObject }
+  | { readonly kind: 'address gone' | 'address preferred' | 'address usable'; readonly object: AddressObject }
   /** The interface now has carrier, or another MAC: its neighbours may have to learn VIPs again. */
   | { readonly kind: 'carrier'; readonly link: Link }
   /** The interface went down or lost its carrier. */
@@ -120,6 +120,7 @@ export class Network implements Carried {
     const isNews = this.#addresses.get(object.id)?.isDuplicate !== object.isDuplicate;
     this.#addresses.set(object.id, object);
     if (object.foreign) return isNews ? { kind: 'new', address: object.address } : { kind: 'other' };
+    if (object.isPreferred) return { kind: 'address preferred', object };
     return isTentative(message) ? { kind: 'other' } : { kind: 'address usable', object };
   }
 

@@ -43,10 +43,15 @@ export function readAddress({ type, payload }: NetlinkMessage): AddressObject | 
     attributes.get(AddressAttribute.PROTO)?.[0] === addressProtocol ||
     (priority !== undefined && u32(priority) === addressPriority);
   const [, prefixLength = 0, , scope = 0] = payload;
+  const lifetimes = attributes.get(AddressAttribute.CACHEINFO);
   return addressObject(
     { address: formatAddress(bytes), prefixLength, interfaceIndex: u32(payload, 4), scope },
     !ours,
-    (flagsOf(attributes) & IFA_F_DADFAILED) !== 0,
+    {
+      isDuplicate: (flagsOf(attributes) & IFA_F_DADFAILED) !== 0,
+      // struct ifa_cacheinfo begins with ifa_prefered. IPv4 says forever whatever it was given.
+      isPreferred: bytes.length === 16 && lifetimes !== undefined && u32(lifetimes) > 0,
+    },
   );
 }
 

@@ -9,6 +9,8 @@ export interface AddressObject extends KernelObject {
   readonly prefixLength: number;
   readonly interfaceIndex: number;
   readonly scope: number;
+  /** IPv6 may choose it as a source address: its preferred lifetime is not 0. */
+  readonly isPreferred: boolean;
   /** Duplicate address detection found another host with it (IFA_F_DADFAILED): the kernel does not use it. */
   readonly isDuplicate: boolean;
 }
@@ -21,16 +23,20 @@ export function addressObject(
     scope,
   }: Pick<AddressObject, 'address' | 'prefixLength' | 'interfaceIndex' | 'scope'>,
   foreign: boolean,
-  isDuplicate = false,
+  {
+    isDuplicate = false,
+    isPreferred = false,
+  }: Partial<Pick<AddressObject, 'isDuplicate' | 'isPreferred'>> = {},
 ): AddressObject {
   return {
     kind: 'address',
     id: `${address}/${prefixLength} on ${interfaceIndex}`,
-    content: `scope ${scope}`,
+    content: `scope ${scope}${isPreferred ? ', preferred' : ''}`,
     address,
     prefixLength,
     interfaceIndex,
     scope,
+    isPreferred,
     foreign,
     isDuplicate,
     owner: address,

@@ -181,6 +181,18 @@ test('readAddress tells by its flags that an address failed duplicate address de
   assert.deepEqual([read(of('c8000000'))?.isDuplicate, read(of('c0000000'))?.isDuplicate], [true, false]);
 });
 
+test('readAddress tells by its preferred lifetime that IPv6 may choose an address as a source', () => {
+  const head = '40000000 14000000 00000000 00000000 0a800000 01000000 14000100';
+  const of = (lifetime: string) =>
+    hex(`${head} fd770000 00000000 00000000 00000100 14000600 ${lifetime} ffffffff 00000000 00000000`);
+  const preferred = ['00000000', '05000000', 'ffffffff'].map((lifetime) => read(of(lifetime))?.isPreferred);
+  assert.deepEqual(preferred, [false, true, true]);
+  assert.deepEqual(
+    addresses.decode([addressDump]).elements.map(({ isPreferred }) => isPreferred),
+    [false, false],
+  );
+});
+
 test('a corrupted dump gives addresses or a NetlinkError', () => {
   const change = fc.tuple(fc.nat(addressDump.length - 1), fc.nat(255));
   fc.assert(
