@@ -32,7 +32,8 @@ MODULES="nfnetlink nf_tables nft_counter nft_ct nft_log nft_limit nft_quota nft_
   ip6table_mangle iptable_nat ip6table_nat ipt_REJECT ip6t_REJECT xt_tcpudp xt_multiport xt_set
   xt_comment ip6t_frag xt_conntrack xt_mark xt_addrtype xt_iprange xt_limit xt_CT xt_NFLOG xt_LOG xt_nat
   xt_MASQUERADE ip_set ip_set_hash_ip ip_set_hash_ipport ip_set_hash_ipportnet ip_set_hash_net
-  sctp veth dummy bridge br_netfilter nf_conntrack_bridge macvlan ipvlan 8021q sch_ingress cls_u32"
+  netlink_diag sctp veth dummy bridge br_netfilter nf_conntrack_bridge macvlan ipvlan 8021q sch_ingress
+  cls_u32"
 
 added=() without=() memory=1024 cpus=1 seconds=300 log= fetch=
 while getopts a:w:m:c:t:kf option; do
