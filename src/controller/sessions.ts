@@ -7,7 +7,7 @@ import type { Controller } from './controller.ts';
 import { AbsentNodes } from './owners/absent-nodes.ts';
 import { isTooMuch } from './owners/claims.ts';
 import { changeHeld, setHeld } from './owners/held.ts';
-import type { Node } from './owners/nodes.ts';
+import type { Node } from './owners/node.ts';
 import { Refusing } from './owners/refusing.ts';
 import { AgentStream, type Wire } from './stream/agent-stream.ts';
 import { raisePauseMs } from './terms.ts';

@@ -2,7 +2,7 @@
 // Nodes that are gone for good, and names that a host makes up, would be kept for ever otherwise.
 
 import type { Controller } from '../controller.ts';
-import type { Node } from './nodes.ts';
+import type { Node } from './node.ts';
 
 /** A node that is away for longer, without a VIP, is taken to be gone for good. */
 export const keptForMs: number = 24 * 60 * 60 * 1000;

@@ -3,7 +3,7 @@
 
 import type { Address } from '../../state/address.ts';
 import type { Controller } from '../controller.ts';
-import type { Node } from './nodes.ts';
+import type { Node } from './node.ts';
 import type { KeptRefusal } from './refusals.ts';
 
 interface Heard {

@@ -4,7 +4,8 @@ import { type Address, addressBytes } from '../../state/address.ts';
 import { type Candidate, seedOf } from '../place.ts';
 import type { Table } from '../stream/table.ts';
 import { EligibleNodes } from './eligible-nodes.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './node.ts';
+import type { Nodes } from './nodes.ts';
 
 const anyNode = () => true;
 

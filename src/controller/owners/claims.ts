@@ -5,7 +5,8 @@ import type { Address } from '../../state/address.ts';
 import { compareTerms, type Term } from '../../state/term.ts';
 import type { Owner } from '../records/records.ts';
 import type { Table } from '../stream/table.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './node.ts';
+import type { Nodes } from './nodes.ts';
 
 export interface ClaimsInput {
   readonly nodes: Nodes;

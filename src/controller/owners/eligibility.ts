@@ -6,7 +6,7 @@ import type { ServiceKey } from '../../state/service.ts';
 import type { Controller } from '../controller.ts';
 import { chooseNode } from '../place.ts';
 import { TurnQueue } from '../turns.ts';
-import type { Bar } from './nodes.ts';
+import type { Bar } from './node.ts';
 
 /** The nodes with an endpoint of a Service; null while they are not known. */
 export type EndpointNodes = (key: ServiceKey, family: Family) => ReadonlySet<string> | null;

@@ -2,7 +2,8 @@
 
 import { type Address, addressBytes } from '../../state/address.ts';
 import type { Candidate } from '../place.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './node.ts';
+import type { Nodes } from './nodes.ts';
 
 /** Returns why a node may not have a VIP, or null. */
 type Barring = ReturnType<Nodes['bar']>;

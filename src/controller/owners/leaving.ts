@@ -2,7 +2,7 @@
 // address goes before the filter.
 
 import type { Address } from '../../state/address.ts';
-import type { Node } from './nodes.ts';
+import type { Node } from './node.ts';
 import { Unacked } from './unacked.ts';
 
 export class Leaving {

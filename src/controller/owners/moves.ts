@@ -4,7 +4,8 @@
 import type { Address } from '../../state/address.ts';
 import { compareTerms, type Term } from '../../state/term.ts';
 import type { Owner } from '../records/records.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './node.ts';
+import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 import { Unacked } from './unacked.ts';
 

@@ -1,7 +1,7 @@
 // VIPs without an owner, each with its nominated node, which gets the VIP once it has committed its rules.
 
 import type { Address } from '../../state/address.ts';
-import type { Node } from './nodes.ts';
+import type { Node } from './node.ts';
 
 /** A node is late after this many seconds without an ack. */
 export const lateAfterTicks = 10;

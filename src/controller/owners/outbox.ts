@@ -2,7 +2,8 @@
 
 import type { Address } from '../../state/address.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './node.ts';
+import type { Nodes } from './nodes.ts';
 
 interface Pending {
   readonly set: Map<Address, Placement>;

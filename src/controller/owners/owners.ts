@@ -9,7 +9,7 @@ import { Candidates } from './candidates.ts';
 import { Claims, type ClaimsInput } from './claims.ts';
 import { Leaving } from './leaving.ts';
 import { Moves } from './moves.ts';
-import type { Node } from './nodes.ts';
+import type { Node } from './node.ts';
 import type { Nominations } from './nominations.ts';
 import { Outbox } from './outbox.ts';
 import { Ownership, type OwnershipInput } from './ownership.ts';

@@ -5,7 +5,8 @@ import type { Term } from '../../state/term.ts';
 import type { Owner } from '../records/records.ts';
 import type { Candidates } from './candidates.ts';
 import type { Claims } from './claims.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './node.ts';
+import type { Nodes } from './nodes.ts';
 import type { Outbox } from './outbox.ts';
 
 export interface OwnershipInput {

@@ -4,7 +4,7 @@ import type { Accepted, Refused } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
 import type { Controller } from '../controller.ts';
 import { Answering } from './answering.ts';
-import type { Node } from './nodes.ts';
+import type { Node } from './node.ts';
 
 export class Refusing {
   readonly #controller: Controller;

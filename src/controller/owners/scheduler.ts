@@ -6,7 +6,8 @@ import type { Address } from '../../state/address.ts';
 import { chooseNode } from '../place.ts';
 import { TurnQueue } from '../turns.ts';
 import type { Candidates } from './candidates.ts';
-import type { Node, Nodes } from './nodes.ts';
+import type { Node } from './node.ts';
+import type { Nodes } from './nodes.ts';
 import { Nominations } from './nominations.ts';
 
 export interface SchedulerInput {

@@ -2,7 +2,7 @@
 // waits, however many other VIPs wait.
 
 import type { Address } from '../../state/address.ts';
-import type { Node } from './nodes.ts';
+import type { Node } from './node.ts';
 
 const none: readonly Address[] = [];
 

@@ -6,7 +6,7 @@ import type { ServiceKey } from '../../state/service.ts';
 import type { Term } from '../../state/term.ts';
 import type { PortRefusal } from '../compile.ts';
 import type { Controller } from '../controller.ts';
-import type { Node } from '../owners/nodes.ts';
+import type { Node } from '../owners/node.ts';
 import type { KeptRefusal } from '../owners/refusals.ts';
 import type { MassRemoval } from '../readings/mass-removal.ts';
 import { type Problem, RefusalReason, type ServiceManifest, type ServicePort } from '../service.ts';

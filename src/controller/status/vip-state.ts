@@ -3,7 +3,7 @@
 import { type Address, addressBytes, familyOf } from '../../state/address.ts';
 import type { VipPort, VirtualIp } from '../../state/virtual-ip.ts';
 import type { Controller } from '../controller.ts';
-import type { Bar, Node } from '../owners/nodes.ts';
+import type { Bar, Node } from '../owners/node.ts';
 import { lateAfterTicks } from '../owners/nominations.ts';
 import type { KeptRefusal } from '../owners/refusals.ts';
 import { isServing } from '../owners/serving.ts';

@@ -4,7 +4,7 @@ import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
 import { setHeld } from '../../../src/controller/owners/held.ts';
 import { Leaving } from '../../../src/controller/owners/leaving.ts';
-import { Node } from '../../../src/controller/owners/nodes.ts';
+import { Node } from '../../../src/controller/owners/node.ts';
 import type { AgentStream } from '../../../src/controller/stream/agent-stream.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { hello, term, vip } from '../ruling.ts';

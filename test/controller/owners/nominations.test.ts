@@ -2,7 +2,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Node } from '../../../src/controller/owners/nodes.ts';
+import { Node } from '../../../src/controller/owners/node.ts';
 import { Nominations } from '../../../src/controller/owners/nominations.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { runningController, service, untilStatus } from '../fixture.ts';

@@ -2,7 +2,7 @@
 
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'node:test';
-import { Node } from '../../../src/controller/owners/nodes.ts';
+import { Node } from '../../../src/controller/owners/node.ts';
 import { Unacked } from '../../../src/controller/owners/unacked.ts';
 import type { Address } from '../../../src/state/address.ts';
 import { term } from '../ruling.ts';
