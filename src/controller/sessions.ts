@@ -164,7 +164,7 @@ export class Sessions {
         this.#held(node, message.set, changeHeld(node, message));
         return null;
       case 'resync':
-        if (this.#controller.isPublished) session.stream.resync(message.table, message.have);
+        if (this.#controller.isPublished) node.resync(message.table, message.have);
         return null;
       case 'bye':
         session.isLeaving = true;
@@ -193,7 +193,7 @@ export class Sessions {
     }
     const before = node.acked[table];
     if (before !== null && seq <= before) return null;
-    node.acked[table] = seq;
+    node.acknowledged(table, seq);
     // The first ack of a connection measures how long the agent was away, not how fast it is.
     if (table === 'rules' && before !== null)
       node.lagMs = this.#controller.latency.acknowledged(seq) ?? node.lagMs;

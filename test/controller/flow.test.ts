@@ -102,6 +102,27 @@ test('an agent that reads nothing costs one buffer, and is sent the latest VIPs 
     deepEqual(JSON.parse(slow.state.get(vip(index).address) ?? ''), rules.get(vip(index).address));
 });
 
+test('more rules than fit into one frame are sent as pages, which agents share', () => {
+  for (const set of [
+    Array.from({ length: pageServices + 1 }, (_, index) => vip(index)),
+    [vip(1, 1, 9000), vip(2, 1, 9000)],
+  ]) {
+    const rules = new Table('rules');
+    const slow = [receiver(bufferLimitBytes), receiver(bufferLimitBytes)];
+    const streams = slow.map(({ wire }) => new AgentStream(wire, rules, new Table('placements')));
+    for (const stream of streams) stream.begin(nothingAtAll);
+    publish(rules, streams, set);
+    for (const [index, { queue, drain }] of slow.entries())
+      while (queue.length > 0) {
+        drain();
+        streams[index]?.pump();
+      }
+    const pages = slow.map(({ frames }) => frames.filter((frame) => messageIn(frame).includes('"page"')));
+    ok(pages[0]?.length === 2 && pages[0].every((page, index) => page === pages[1]?.[index]));
+    for (const { state, isWrong } of slow) deepEqual([state.size, isWrong()], [set.length, false]);
+  }
+});
+
 test('placements are sent after all rules', () => {
   const rules = new Table('rules');
   for (const _ of rules.put({

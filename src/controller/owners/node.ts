@@ -1,6 +1,6 @@
 // One node: what it can do, what it holds, what it was told and what it acknowledged.
 
-import type { Hello, TableName } from '../../protocol/messages.ts';
+import type { Hello, TableDigest, TableName } from '../../protocol/messages.ts';
 import { type Address, addressBytes, prefixesContainBytes } from '../../state/address.ts';
 import type { Term } from '../../state/term.ts';
 import type { Placement } from '../../state/virtual-ip.ts';
@@ -8,6 +8,7 @@ import type { AgentStream } from '../stream/agent-stream.ts';
 import { Table, type TableChanges } from '../stream/table.ts';
 import { assumeHeld, setHeld } from './held.ts';
 import { isOwn, type KeptRefusal, Refusals } from './refusals.ts';
+import { Unacked } from './unacked.ts';
 
 export interface Bar {
   readonly reason: 'NoEligibleNode' | 'NoLocalEndpoints';
@@ -41,8 +42,8 @@ export class Node {
   isBehind = false;
   /** From publication to acknowledgement of the last change of the rules. */
   lagMs: number | null = null;
-  /** Placements to repeat once the stream has begun. */
-  readonly #unheard: Set<Address> = new Set();
+  /** Repeated placements that it has not acknowledged. */
+  readonly #unheard: Unacked = new Unacked();
   #stream: AgentStream | null = null;
   #hello: Hello | null = null;
   #allow = prefixesContainBytes([]);
@@ -97,17 +98,32 @@ export class Node {
   startPlacements(): void {
     if (this.#hello === null || this.#stream === null) return;
     this.#stream.begin({ placements: this.#hello.placements });
-    // Its agent may have been started since it was told to fall silent.
-    const again = this.#unheard.union(this.moving);
-    this.#unheard.clear();
-    this.tell({ set: [...again].flatMap((key) => this.placements.get(key) ?? []), remove: [], again });
+    this.#repeatUnheard();
+  }
+
+  /** Its agent has missed a frame, and ignores those that came after it. */
+  resync(table: TableName, have: TableDigest): void {
+    this.#stream?.resync(table, have);
+    if (table === 'placements') this.#repeatUnheard();
+  }
+
+  /** Everything up to `seq` of the table is in this node's kernel. */
+  acknowledged(table: TableName, seq: number): void {
+    this.acked[table] = seq;
+    this.#unheard.take(this);
   }
 
   /** Changes the node's placements. A disconnected node hears of the change when it is back. */
   tell({ set, remove, again }: Required<TableChanges<Placement>>): void {
     for (const change of this.placements.put({ set, remove, again }))
-      if (this.#stream?.publish('placements', change) !== true)
-        for (const key of change.keys) if (again.has(key)) this.#unheard.add(key);
+      this.#stream?.publish('placements', change);
+    for (const key of again) this.#unheard.add(this, key);
+  }
+
+  /** Its agent may also have been started since it was told to fall silent. */
+  #repeatUnheard(): void {
+    const again = new Set([...this.#unheard.of(this), ...this.moving]);
+    this.tell({ set: [...again].flatMap((key) => this.placements.get(key) ?? []), remove: [], again });
   }
 
   /** True if the VIP is on a link of the node and in its --allow, and neither node nor cluster objects. */

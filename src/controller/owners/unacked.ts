@@ -1,17 +1,22 @@
-// VIPs that nodes were told to let go of and have not acknowledged. An ack costs as many looks as it ends
-// waits, however many other VIPs wait.
+// VIPs that nodes were told something of, as to let go, and have not acknowledged. An ack costs as many looks
+// as it ends waits, however many other VIPs wait.
 
 import type { Address } from '../../state/address.ts';
-import type { Node } from './node.ts';
+
+/** The part of a node that this looks at. */
+interface Told {
+  readonly placements: { readonly seq: number };
+  hasAcked(table: 'placements', seq: number): boolean;
+}
 
 const none: readonly Address[] = [];
 
 export class Unacked {
   /** With the placements version that the node must acknowledge, the lowest first. */
-  readonly #waiting = new WeakMap<Node, Map<Address, number>>();
+  readonly #waiting = new WeakMap<Told, Map<Address, number>>();
 
-  /** The node has just been told to let go of the VIP. Returns the version that says so. */
-  add(node: Node, address: Address): number {
+  /** The node has just been told of the VIP. Returns the version that says so. */
+  add(node: Told, address: Address): number {
     const { seq } = node.placements;
     const waiting = this.#waiting.get(node) ?? new Map<Address, number>();
     waiting.delete(address);
@@ -19,8 +24,13 @@ export class Unacked {
     return seq;
   }
 
+  /** The VIPs that the node has yet to acknowledge. */
+  of(node: Told): Iterable<Address> {
+    return this.#waiting.get(node)?.keys() ?? none;
+  }
+
   /** Takes out the VIPs that the node has acknowledged. It may still hold one of them. */
-  take(node: Node): readonly Address[] {
+  take(node: Told): readonly Address[] {
     const waiting = this.#waiting.get(node);
     if (waiting === undefined || waiting.size === 0) return none;
     const acked: Address[] = [];

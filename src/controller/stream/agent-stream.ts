@@ -1,7 +1,7 @@
 // The sending side of one agent's connection. For each table it keeps the version the agent was brought to
 // and the keys that changed since, never a queue. The tables give it frames that all agents share.
 
-import type { TableDigest, TableName } from '../../protocol/messages.ts';
+import { pageServices, type TableDigest, type TableName } from '../../protocol/messages.ts';
 import type { Address } from '../../state/address.ts';
 import type { Pages } from './pages.ts';
 import type { Change, Table } from './table.ts';
@@ -60,20 +60,19 @@ export class AgentStream {
 
   /**
    * Sends a table's change at once if the agent is up to date and the buffer has room, else remembers its
-   * keys. Returns false if the table has not begun.
+   * keys. A table that has not begun will be sent whole.
    */
-  publish(name: TableName, change: Change): boolean {
+  publish(name: TableName, change: Change): void {
     const lane = this.#lane(name);
-    if (!hasBegun(lane)) return false;
+    if (!hasBegun(lane)) return;
     const isAhead = lane.sending === null && lane.sentSeq === change.from && lane.dirty.size === 0;
     if (isAhead && this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
       this.wire.send(change.frame);
       lane.sentSeq = change.to;
-      return true;
+      return;
     }
     for (const key of change.keys) lane.dirty.add(key);
     this.pump();
-    return true;
   }
 
   /**
@@ -113,14 +112,14 @@ function hasBegun({ sentSeq, sending }: Lane): boolean {
 
 function start(lane: Lane, buckets: readonly number[]): void {
   const pages = lane.table.snapshot([...new Set(buckets)].sort((a, b) => a - b));
-  lane.dirty.clear();
   lane.asked = null;
   lane.sending = { pages, synced: lane.table.synced(), next: 0 };
 }
 
 /**
  * Sends the buckets that differ from the agent's digest, and those of its dirty keys: frames in flight when
- * the agent asked may already have outdated that digest.
+ * the agent asked may already have outdated that digest. A delta of the dirty keys follows, since pages
+ * repeat no placement.
  */
 function answer(lane: Lane, have: TableDigest): void {
   start(lane, [...lane.table.differing(have), ...bucketsOf(lane)]);
@@ -144,12 +143,16 @@ function advance(lane: Lane, wire: Wire): boolean {
     return true;
   }
   if (dirty.size === 0 || lane.sentSeq === null) return false;
-  if (table.isLarge(dirty)) {
+  // Agents share pages of rules. Pages of placements would neither repeat nor silence any.
+  if (table.name === 'rules' && table.isLarge(dirty)) {
     start(lane, bucketsOf(lane));
+    dirty.clear();
     return true;
   }
-  wire.send(table.delta(lane.sentSeq, dirty));
-  lane.sentSeq = table.seq;
-  dirty.clear();
+  const keys = [...dirty.values().take(pageServices)];
+  for (const key of keys) dirty.delete(key);
+  const from = lane.sentSeq;
+  if (dirty.size === 0) lane.sentSeq = table.seq;
+  wire.send(table.delta({ from, to: lane.sentSeq }, keys));
   return true;
 }

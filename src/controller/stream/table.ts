@@ -123,19 +123,18 @@ export class Table<Name extends TableName> {
     if (keys.length > 0) yield this.#step(keys);
   }
 
-  /** The delta that brings an agent at `from` up to date, if `keys` are all the keys that changed since. */
-  delta(from: number, keys: Iterable<Address>): Buffer {
+  /** The delta that brings an agent at `from` to `to`, if it has all other keys that changed since. */
+  delta({ from, to }: Pick<Change, 'from' | 'to'>, keys: readonly Address[]): Buffer {
     const set: string[] = [];
     const remove: string[] = [];
-    const asked = [...keys];
-    for (const key of asked) {
+    for (const key of keys) {
       const row = this.#rows.get(key);
       if (row === undefined) remove.push(`"${key}"`);
       else set.push(row.json);
     }
-    const remarks = `${this.#remark('first', asked)}${this.#remark('quiet', asked)}`;
+    const remarks = `${this.#remark('first', keys)}${this.#remark('quiet', keys)}`;
     const what = `"set":[${set}],"remove":[${remove}]${remarks}`;
-    return frameOf(`{"type":"delta","table":"${this.name}","from":${from},"to":${this.#seq},${what}}`);
+    return frameOf(`{"type":"delta","table":"${this.name}","from":${from},"to":${to},${what}}`);
   }
 
   /** Whether a delta of these keys has too many keys or bytes for one frame: it is sent as pages instead. */
@@ -198,8 +197,8 @@ export class Table<Name extends TableName> {
   }
 
   #step(keys: readonly Address[]): Change {
-    const from = this.#seq++;
-    return { from, to: this.#seq, keys, frame: this.delta(from, keys) };
+    const step = { from: this.#seq, to: ++this.#seq };
+    return { ...step, keys, frame: this.delta(step, keys) };
   }
 }
 

@@ -35,7 +35,7 @@ export class AgentProcess {
   inSync = false;
   readonly #admission: Admission;
 
-  constructor(node: string, mac: string, disk: Disk) {
+  constructor(node: string, mac: string, disk: Disk, follow: (change: Change) => void = nothing) {
     const { ledger } = this;
     const allow = new Allowed(onLink);
     this.reporter = new Reporter({
@@ -43,7 +43,7 @@ export class AgentProcess {
       journal: journalOf(disk) as never,
       tallies: new Tallies(),
       log,
-      announcer: { follow: nothing } as never,
+      announcer: { follow } as never,
       isUsable: () => true,
       isDown: () => false,
       now,

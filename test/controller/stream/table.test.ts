@@ -180,9 +180,9 @@ test('remarks name the keys that are there and marked, in deltas and after snaps
       indices.map(addressOf).includes(key);
   const table = new Table('placements', { first: is(1, 3), quiet: is(2) });
   for (const _ of table.put({ set: [place(1), place(2)], remove: [] }));
-  const { first, quiet } = said(table.delta(0, [1, 2, 3].map(addressOf)));
+  const { first, quiet } = said(table.delta({ from: 0, to: 1 }, [1, 2, 3].map(addressOf)));
   deepEqual([first, quiet], [[addressOf(1)], [addressOf(2)]]);
-  const unmarked = said(table.delta(0, [addressOf(2)]));
+  const unmarked = said(table.delta({ from: 0, to: 1 }, [addressOf(2)]));
   deepEqual(['first' in unmarked, unmarked['to']], [false, 1]);
   const { digest, ...synced } = said(table.synced());
   deepEqual(synced, { type: 'synced', table: 'placements', seq: 1, count: 2, first: [addressOf(1)] });
