@@ -4,7 +4,11 @@ import { UsageError } from '../process/usage.ts';
 import { ask } from './client.ts';
 import { addressOf } from './explain.ts';
 import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
+import type { Shaped } from './shape.ts';
 import { plain } from './table.ts';
+
+/** The answer to a move has `from`, and that to a drain `moved`. */
+const done = { node: 'text', 'from?|null': 'text', 'moved?': 'number' } as const;
 
 export async function runMove(
   { vip, node }: { readonly vip: string; readonly node: string },
@@ -12,7 +16,7 @@ export async function runMove(
   around: Surroundings,
 ): Promise<number> {
   const body = { vip: addressOf(vip, 'VIP'), node: nodeName(node) };
-  const { from } = (await post('move', body, flags, around)) as { readonly from?: string | null };
+  const { from } = await post('move', body, flags, around);
   if (isJson(flags, around)) return 0;
   around.out.write(
     from === node
@@ -27,20 +31,24 @@ export async function runDrain(
   flags: Flags,
   around: Surroundings,
 ): Promise<number> {
-  const answer = await post(verb, { node: nodeName(node) }, flags, around);
+  const { moved } = await post(verb, { node: nodeName(node) }, flags, around);
   if (isJson(flags, around)) return 0;
-  const { moved = 0 } = answer as { readonly moved?: number };
-  const vips = moved === 1 ? '1 VIP' : `${moved} VIPs`;
+  const vips = moved === 1 ? '1 VIP' : `${moved ?? 0} VIPs`;
   around.out.write(
     verb === 'drain' ? `${node} is drained: ${vips} moved\n` : `${node} may have VIPs again\n`,
   );
   return 0;
 }
 
-async function post(verb: string, body: object, flags: Flags, around: Surroundings): Promise<unknown> {
+async function post(
+  verb: string,
+  body: object,
+  flags: Flags,
+  around: Surroundings,
+): Promise<Shaped<typeof done>> {
   const isRaw = isJson(flags, around);
   const server = serverOf('controller', flags, around);
-  const answer = await ask(server, { method: 'POST', path: `/api/v1/${verb}`, body });
+  const answer = await ask(server, { method: 'POST', path: `/api/v1/${verb}`, body, shape: done });
   if (isRaw) around.out.write(answer.text);
   return answer.json;
 }

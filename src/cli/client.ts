@@ -4,9 +4,19 @@ import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { nodeHttp } from '../process/node-http.ts';
-import { ownWords, tlsAdvice } from '../process/tls-advice.ts';
 import { UsageError } from '../process/usage.ts';
+import {
+  type Answer,
+  checked,
+  NoAnswerError,
+  type Question,
+  RefusedError,
+  UnableError,
+  unanswered,
+  wordsOf,
+} from './answer.ts';
 import { leaderOf, standsBy } from './leader.ts';
+import type { Shaped } from './shape.ts';
 import { plain } from './table.ts';
 
 /** The servers of one role, tried in order, and the credentials for them. */
@@ -19,39 +29,6 @@ export interface Server {
   /** Tells the user about actions beyond the requested one. */
   readonly say: (text: string) => void;
 }
-
-export interface Question {
-  readonly method: 'GET' | 'POST';
-  /** Path and query. */
-  readonly path: string;
-  readonly body?: unknown;
-}
-
-export interface Answer {
-  readonly status: number;
-  readonly text: string;
-  readonly json: unknown;
-}
-
-/** No server gave a readable answer: exit code 3. */
-export class NoAnswerError extends Error {
-  readonly code = 'NoAnswer';
-  readonly exitCode = 3;
-}
-
-/** The server refused the request: exit code 1, or 2 if the request itself was invalid. */
-export class RefusedError extends Error {
-  readonly code = 'Refused';
-  readonly exitCode: number;
-
-  constructor(message: string, exitCode: number) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
-
-/** The server's reason why it cannot answer; another server of its role may be able to. */
-class UnableError extends Error {}
 
 const defaultPorts = { controller: 9470, agent: 9471 } as const;
 /** More than the status of 100,000 VIPs. A longer answer does not come from vipward. */
@@ -90,7 +67,10 @@ export function defaultOrigin(role: Server['role']): URL {
  * change that was sent and not answered is not sent to another server, because it may have been done. Throws
  * NoAnswerError if no server answered, RefusedError for a 4xx answer.
  */
-export async function ask(server: Server, question: Question): Promise<Answer> {
+export async function ask<const Q extends Question>(
+  server: Server,
+  question: Q,
+): Promise<Answer<Shaped<Q['shape']>>> {
   const [failures, asked] = [[] as string[], new Set<string>()];
   const places: Place[] = server.origins.map((origin) => ({ origin, namedBy: null }));
   let standby: { readonly answer: Answer; readonly url: URL } | undefined;
@@ -102,7 +82,7 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
     const url = new URL(question.path, origin);
     try {
       const answer = await exchange(url, place, server, question);
-      if (!standsBy(answer)) return checked(answer, url, question);
+      if (!standsBy(answer)) return checked(answer, url, server.role, question);
       standby ??= { answer, url };
       const leader = leaderOf(answer, origin);
       if (leader === null || asked.has(leader.origin.origin) || leaders++ >= mostLeaders) continue;
@@ -117,56 +97,12 @@ export async function ask(server: Server, question: Question): Promise<Answer> {
   }
   if (standby !== undefined) {
     if (failures.length > 0) server.say(`no leader answered: ${failures.join('; ')}`);
-    return checked(standby.answer, standby.url, question);
+    return checked(standby.answer, standby.url, server.role, question);
   }
   if (isThere) throw new NoAnswerError(failures.join('; '));
   const flag = server.role;
   const hint = `check that it runs there, or name another by --${flag} or VIPWARD_${flag.toUpperCase()}`;
   throw new NoAnswerError(`no answer from the ${flag} at ${failures.join('; ')}; ${hint}`);
-}
-
-function checked(answer: Answer, url: URL, question: Question): Answer {
-  if (answer.status < 300) {
-    if (answer.json !== undefined) return answer;
-    const why = `answered ${url.pathname} with a body that is not JSON: it is not a vipward server`;
-    throw unanswered(new Error(why), url, question);
-  }
-  const error = (answer.json as { readonly error?: Failure } | undefined)?.error;
-  if (error?.message === undefined) {
-    const why = `answered ${url.pathname} with status ${answer.status}`;
-    throw unanswered(new Error(why), url, question);
-  }
-  const next = otherRole(error) ?? error.next;
-  const words = `${plain(error.message)}${next === undefined ? '' : `; ${plain(next)}`}`;
-  // A server without this path has done and refused nothing, so another server may be asked.
-  if (error.code === 'NotFound') throw new UnableError(words);
-  if (answer.status >= 500) throw unanswered(new UnableError(words), url, question);
-  throw new RefusedError(`${url.host}: ${words}`, answer.status === 400 ? 2 : 1);
-}
-
-interface Failure {
-  readonly code?: string;
-  readonly message?: string;
-  readonly next?: string;
-  /** In a 404 answer: the paths that the server has. */
-  readonly paths?: readonly string[];
-}
-
-/** The advice if the user asked a server of the wrong role. */
-function otherRole({ paths }: Failure): string | undefined {
-  if (!Array.isArray(paths)) return undefined;
-  if (paths.includes('/api/v1/status'))
-    return 'this is a controller: name an agent with --agent, or use status --controller';
-  if (paths.includes('/status'))
-    return 'this is an agent: name a controller with --controller, or use status --agent';
-  return undefined;
-}
-
-/** The error of a sent request. A change is not sent again, because it may have been done. */
-function unanswered(error: unknown, url: URL, { method }: Question): unknown {
-  if (method === 'GET') return error;
-  const next = 'the controller may still do it: see vipward status';
-  return new NoAnswerError(`${url.origin}: ${wordsOf(error)}; ${next}`, { cause: error });
 }
 
 function exchange(
@@ -235,12 +171,4 @@ async function readAnswer(message: IncomingMessage): Promise<Answer> {
     json = undefined;
   }
   return { status: message.statusCode ?? 0, text: `${text.trimEnd()}\n`, json };
-}
-
-/** An AggregateError of several attempts (a name with two addresses) has its messages in its parts. */
-function wordsOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(wordsOf).join(', ');
-  if (!(error instanceof Error)) return String(error);
-  const advice = tlsAdvice((error as NodeJS.ErrnoException).code ?? '');
-  return advice === undefined ? error.message : `${ownWords(error)} (${advice})`;
 }

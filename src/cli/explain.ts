@@ -1,10 +1,11 @@
 // `vipward explain`: the verdict on one packet, from the agent of this node.
 
-import type { Explanation } from '../agent/answers/explain.ts';
 import { UsageError } from '../process/usage.ts';
 import { type Address, AddressError, familyOf, parseAddress } from '../state/address.ts';
-import { ask, RefusedError } from './client.ts';
+import { type Answer, RefusedError } from './answer.ts';
+import { ask } from './client.ts';
 import { type Flags, outputOf, type Surroundings, serverOf } from './settings.ts';
+import type { Shaped } from './shape.ts';
 import { plain } from './table.ts';
 
 export interface Target {
@@ -14,6 +15,18 @@ export interface Target {
 }
 
 const cannotTell = 2;
+
+/** An agent's verdict. */
+export const explanation = {
+  verdict: 'text',
+  'rule|null': 'text',
+  reason: 'text',
+  services: ['text'],
+  foreign: [
+    { family: 'text', table: 'text', chain: 'text', hook: 'text', priority: 'number', policy: 'text' },
+  ],
+} as const;
+export type Explanation = Shaped<typeof explanation>;
 
 /** Prints the verdict. Exit code 0 accept, 1 drop, 2 cannot tell. */
 export async function runExplain(
@@ -28,15 +41,15 @@ export async function runExplain(
     throw new UsageError(`--from ${from}: expected the same family as ${target.address}`);
   }
   const path = explainPath(target, from);
-  let answer: Awaited<ReturnType<typeof ask>>;
+  let answer: Answer<Explanation>;
   try {
-    answer = await ask(serverOf('agent', flags, around), { method: 'GET', path });
+    answer = await ask(serverOf('agent', flags, around), { method: 'GET', path, shape: explanation });
   } catch (error) {
     // A refusal by the agent is no verdict on the packet.
     if (error instanceof RefusedError) throw new RefusedError(error.message, cannotTell);
     throw error;
   }
-  const { verdict, rule, reason, services, foreign } = answer.json as Explanation;
+  const { verdict, rule, reason, services, foreign } = answer.json;
   if (verdict !== 'accept' && verdict !== 'drop') {
     throw new RefusedError(`the agent cannot tell: ${plain(reason)}`, cannotTell);
   }

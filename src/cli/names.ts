@@ -1,8 +1,9 @@
 // `vipward names`: prints the possible values of a word, one per line, for a shell's completion script.
 
-import { ask, NoAnswerError, RefusedError } from './client.ts';
+import { NoAnswerError, RefusedError } from './answer.ts';
+import { ask } from './client.ts';
 import { type Surroundings, serverOf } from './settings.ts';
-import type { AgentStatus, ControllerStatus } from './status-json.ts';
+import { agentStatus, controllerStatus } from './status-json.ts';
 
 /** A target is an argument of `explain`: an address and a port declared on it. */
 export const nameKinds = ['vips', 'nodes', 'targets'] as const;
@@ -30,14 +31,14 @@ type Asking = Pick<Surroundings, 'env' | 'err'>;
 
 async function controllerNames(kind: 'vips' | 'nodes', around: Asking): Promise<readonly string[]> {
   const server = serverOf('controller', { timeout }, around);
-  const { json } = await ask(server, { method: 'GET', path: '/api/v1/status' });
-  const { vips = [], nodes = [] } = json as Partial<ControllerStatus>;
+  const question = { method: 'GET', path: '/api/v1/status', shape: controllerStatus } as const;
+  const { vips, nodes } = (await ask(server, question)).json;
   return kind === 'vips' ? vips.map(({ address }) => address) : nodes.map(({ name }) => name);
 }
 
 async function targets(around: Asking): Promise<readonly string[]> {
-  const { json } = await ask(serverOf('agent', { timeout }, around), { method: 'GET', path: '/status' });
-  const { vips = [] } = json as Partial<AgentStatus>;
+  const question = { method: 'GET', path: '/status', shape: agentStatus } as const;
+  const { vips } = (await ask(serverOf('agent', { timeout }, around), question)).json;
   return vips.flatMap(({ address, ports }) =>
     ports.map(({ protocol, port }) => {
       const host = address.includes(':') ? `[${address}]` : address;

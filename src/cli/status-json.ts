@@ -1,96 +1,84 @@
 // The fields of a controller's or an agent's JSON that `vipward status` reads.
 
-/** The printed fields; a server may send more. */
-export interface ControllerStatus {
-  readonly vips: readonly {
-    readonly address: string;
-    readonly node: string | null;
-    readonly term: TermStatus | null;
-    readonly state: string;
-    readonly reason: string;
-    readonly message?: string;
-    readonly filtered?: boolean;
-    readonly services: readonly {
-      readonly key: string;
-      readonly ports: readonly PortStatus[];
-      readonly state: string;
-      readonly reason: string;
-      readonly message?: string;
-    }[];
-  }[];
-  readonly nodes: readonly {
-    readonly name: string;
-    readonly connected: boolean;
-    readonly drained?: boolean;
-    readonly late?: boolean;
-    readonly firewall?: string | null;
-    readonly seq: number | null;
-    readonly lagMs: number | null;
-    readonly lastClosed?: EndedStatus | null;
-    readonly refusals?: readonly { readonly key: string; readonly code: string; readonly reason: string }[];
-  }[];
-  readonly refusedStreams?: readonly EndedStatus[];
-  /** In a cluster: which lists have been read to their end. */
-  readonly synced?: boolean | Readonly<Record<string, boolean>>;
-  readonly role?: string;
-  readonly identity?: string;
-  readonly leader?: { readonly identity: string; readonly address: string | null } | null;
-  readonly reason?: string | null;
-  readonly refused?: readonly { readonly key: string; readonly reason: string; readonly message: string }[];
-  readonly problems?: readonly {
-    readonly file: string;
-    readonly document: number | null;
-    readonly service?: string | null;
-    readonly message: string;
-  }[];
-  readonly ignored?: Readonly<Record<string, number>>;
-  readonly massRemoval?: { readonly vips: number; readonly secondsLeft: number } | null;
-  readonly generationRaised?: {
-    readonly from: number;
-    readonly to: number;
-    readonly node: string;
-    readonly secondsAgo: number;
-  } | null;
-}
+import type { Shaped } from './shape.ts';
+
+export const controllerStatus = {
+  vips: [
+    {
+      address: 'text',
+      'node|null': 'text',
+      'term|null': { generation: 'number', n: 'number' },
+      state: 'text',
+      reason: 'text',
+      'message?': 'text',
+      'filtered?': 'flag',
+      services: [
+        {
+          key: 'text',
+          ports: [{ protocol: 'text', port: 'number' }],
+          state: 'text',
+          reason: 'text',
+          'message?': 'text',
+        },
+      ],
+    },
+  ],
+  nodes: [
+    {
+      name: 'text',
+      connected: 'flag',
+      'drained?': 'flag',
+      'late?': 'flag',
+      'firewall?|null': 'text',
+      'seq|null': 'number',
+      'lagMs|null': 'number',
+      'lastClosed?|null': { 'node|null': 'text', code: 'number', reason: 'text', secondsAgo: 'number' },
+      'refusals?': [{ key: 'text', code: 'text', reason: 'text' }],
+    },
+  ],
+  'refusedStreams?': [{ 'node|null': 'text', code: 'number', reason: 'text', secondsAgo: 'number' }],
+  // In a cluster: which lists have been read to their end; else true or false.
+  'synced?': 'any',
+  'role?': 'text',
+  'identity?': 'text',
+  'leader?|null': { identity: 'text', 'address|null': 'text' },
+  'reason?|null': 'text',
+  'refused?': [{ key: 'text', reason: 'text', message: 'text' }],
+  'problems?': [{ file: 'text', 'document|null': 'number', 'service?|null': 'text', message: 'text' }],
+  'ignored?': { '*': 'number' },
+  'massRemoval?|null': { vips: 'number', secondsLeft: 'number' },
+  'generationRaised?|null': { from: 'number', to: 'number', node: 'text', secondsAgo: 'number' },
+} as const;
+export type ControllerStatus = Shaped<typeof controllerStatus>;
+
+export const agentStatus = {
+  node: 'text',
+  'firewall|null': 'text',
+  'filter?': 'text',
+  inSync: 'flag',
+  'controllers?': [{ url: 'text', state: 'text', reason: 'text' }],
+  'problems?': ['text'],
+  vips: [
+    {
+      address: 'text',
+      held: 'flag',
+      'term|null': { generation: 'number', n: 'number' },
+      state: 'text',
+      reason: 'text',
+      'message?': 'text',
+      'filtered?': 'flag',
+      ports: [{ protocol: 'text', port: 'number', 'packets?|null': 'number' }],
+      'dropped|null': 'number',
+    },
+  ],
+} as const;
+export type AgentStatus = Shaped<typeof agentStatus>;
 
 /** The end of a stream. */
-export interface EndedStatus {
-  readonly node: string | null;
-  readonly code: number;
-  readonly reason: string;
-  readonly secondsAgo: number;
-}
-
-export interface TermStatus {
-  readonly generation: number;
-  readonly n: number;
-}
-
-export interface PortStatus {
-  readonly protocol: string;
-  readonly port: number;
-  readonly packets?: number | null;
-}
-
-export interface AgentStatus {
-  readonly node: string;
-  readonly firewall: string | null;
-  readonly filter?: string;
-  readonly inSync: boolean;
-  readonly controllers?: readonly { readonly url: string; readonly state: string; readonly reason: string }[];
-  readonly problems?: readonly string[];
-  readonly vips: readonly {
-    readonly address: string;
-    readonly held: boolean;
-    readonly term: TermStatus | null;
-    readonly state: string;
-    readonly reason: string;
-    readonly message?: string;
-    readonly filtered?: boolean;
-    readonly ports: readonly PortStatus[];
-    readonly dropped: number | null;
-  }[];
-}
+export type EndedStatus = NonNullable<ControllerStatus['refusedStreams']>[number];
+/** A port, with the packets that it took if they are counted. */
+export type PortStatus = AgentStatus['vips'][number]['ports'][number];
+export type TermStatus = NonNullable<AgentStatus['vips'][number]['term']>;
 
 /** The agent on this machine; its counters are shown next to the controller's VIPs. */
 export type Beside = Pick<AgentStatus, 'node' | 'filter' | 'vips'>;

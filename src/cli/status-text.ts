@@ -77,8 +77,9 @@ function followingText({ synced, reason, massRemoval }: ControllerStatus): strin
     return `MassRemoval: ${held.vips} VIPs would be removed at once; ${left}\n`;
   }
   if (synced !== false && reason !== 'NotComplete') return '';
-  const lists = typeof synced === 'object' ? Object.entries(synced) : [];
-  const unread = lists.filter(([, isRead]) => !isRead).map(([list]) => plain(list));
+  const unread = Object.entries(synced ?? {})
+    .filter(([, isRead]) => !isRead)
+    .map(([list]) => plain(list));
   return `not synced: ${plain(reason)}${unread.length === 0 ? '' : `: ${unread.join(', ')}`}\n`;
 }
 

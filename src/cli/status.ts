@@ -1,9 +1,16 @@
 // `vipward status`: the status of a controller or an agent, as tables or as its JSON.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Answer, ask, NoAnswerError, RefusedError, type Server } from './client.ts';
+import { type Answer, NoAnswerError, RefusedError } from './answer.ts';
+import { ask, type Server } from './client.ts';
 import { chosenRole, type Flags, type Output, outputOf, type Surroundings, serverOf } from './settings.ts';
-import type { AgentStatus, Beside, ControllerStatus } from './status-json.ts';
+import {
+  type AgentStatus,
+  agentStatus,
+  type Beside,
+  type ControllerStatus,
+  controllerStatus,
+} from './status-json.ts';
 import { agentText, controllerText } from './status-text.ts';
 import { wouldDropText } from './would-drop.ts';
 
@@ -42,45 +49,42 @@ export async function runStatus(
 }
 
 async function statusText(flags: Flags, output: Output, around: Surroundings): Promise<string> {
-  const { role, answer } = await find(flags, around);
-  if (output === 'json') return answer.text;
-  if (role === 'agent') return agentText(answer.json as AgentStatus, output);
-  const beside = await agentBeside(flags, around);
-  return controllerText(answer.json as ControllerStatus, output, beside);
+  const said = await find(flags, around);
+  if (output === 'json') return said.answer.text;
+  if (said.role === 'agent') return agentText(said.answer.json, output);
+  return controllerText(said.answer.json, output, await agentBeside(flags, around));
 }
 
+type Said =
+  | { readonly role: 'controller'; readonly answer: Answer<ControllerStatus> }
+  | { readonly role: 'agent'; readonly answer: Answer<AgentStatus> };
+
 /** The named server; by default the controller of this machine, or else its agent. */
-async function find(flags: Flags, around: Surroundings): Promise<{ role: Server['role']; answer: Answer }> {
+async function find(flags: Flags, around: Surroundings): Promise<Said> {
   const role = chosenRole(flags, around.env);
-  const of = (chosen: Server['role']) => askStatus(serverOf(chosen, flags, around));
-  if (role !== undefined) return { role, answer: await of(role) };
+  if (role === 'agent') return await askAgent(serverOf('agent', flags, around));
   try {
-    return { role: 'controller', answer: await of('controller') };
+    const server = serverOf('controller', flags, around);
+    const question = { method: 'GET', path: '/api/v1/status', shape: controllerStatus } as const;
+    return { role: 'controller', answer: await ask(server, question) };
   } catch (error) {
-    if (!(error instanceof NoAnswerError)) throw error;
-    return await of('agent').then(
-      (answer) => ({ role: 'agent', answer }),
-      (other: unknown) => {
-        if (!(other instanceof NoAnswerError)) throw error;
-        throw new NoAnswerError(`${error.message}; ${other.message}`, { cause: other });
-      },
-    );
+    if (role !== undefined || !(error instanceof NoAnswerError)) throw error;
+    return await askAgent(serverOf('agent', flags, around)).catch((other: unknown) => {
+      if (!(other instanceof NoAnswerError)) throw error;
+      throw new NoAnswerError(`${error.message}; ${other.message}`, { cause: other });
+    });
   }
 }
 
-async function askStatus(server: Server): Promise<Answer> {
-  const path = server.role === 'controller' ? '/api/v1/status' : '/status';
-  const answer = await ask(server, { method: 'GET', path });
-  const { vips } = answer.json as { readonly vips?: unknown };
-  if (Array.isArray(vips)) return answer;
-  const where = server.origins.map((origin) => origin.origin).join(', ');
-  throw new NoAnswerError(`${where} answered ${path}, but without vips: it is not a vipward ${server.role}`);
+async function askAgent(server: Server): Promise<Said & { readonly role: 'agent' }> {
+  const answer = await ask(server, { method: 'GET', path: '/status', shape: agentStatus });
+  return { role: 'agent', answer };
 }
 
 async function agentBeside(flags: Flags, around: Surroundings): Promise<Beside | null> {
   try {
     const server = serverOf('agent', { ...flags, timeout: `${besideTimeoutMs}ms` }, around);
-    return (await askStatus(server)).json as AgentStatus;
+    return (await askAgent(server)).answer.json;
   } catch {
     return null;
   }

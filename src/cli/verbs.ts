@@ -4,8 +4,8 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { UsageError } from '../process/usage.ts';
 import { readVersion } from '../process/version.ts';
+import { NoAnswerError, RefusedError } from './answer.ts';
 import type { CleanupFlags } from './cleanup.ts';
-import { NoAnswerError, RefusedError } from './client.ts';
 import { type Shell, shells } from './completion.ts';
 import { forms, type Part, parts } from './manifests/parts.ts';
 import type { ManifestsFlags } from './manifests.ts';

@@ -13,16 +13,19 @@ import { runningController } from '../controller/fixture.ts';
 import { program } from '../program.ts';
 import { run, startStub } from './stub.ts';
 
+const nodeStatus = { node: 'a', firewall: 'nftables', inSync: true, vips: [] };
+const alike = { differs: false, remove: [], add: [] };
+
 test('verbs send the token of the operator to a controller, and to no agent', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'vipward-cli-'));
   const tokenFile = join(folder.path, 'token');
   writeFileSync(tokenFile, 'secret\n');
   await using controller = await startStub({ 'GET /api/v1/status': [200, { vips: [], nodes: [] }] });
   await using agent = await startStub({
-    'GET /status': [200, { vips: [] }],
-    'GET /diff': [200, { differs: false }],
-    'GET /explain': [200, { verdict: 'accept', services: [], foreign: [] }],
-    'GET /would-drop': [200, { filter: 'enforce' }],
+    'GET /status': [200, nodeStatus],
+    'GET /diff': [200, alike],
+    'GET /explain': [200, { verdict: 'accept', rule: null, reason: '', services: [], foreign: [] }],
+    'GET /would-drop': [200, { filter: 'enforce', capacity: 1024, full: false, samples: [] }],
   });
   const servers = { VIPWARD_CONTROLLER: controller.url, VIPWARD_AGENT: agent.url };
   const env = { ...servers, VIPWARD_TOKEN_FILE: tokenFile };
@@ -103,7 +106,7 @@ test('every verb names a server of the other role and exits 3', async (t) => {
 test('servers may be given with commas or in several flags, and the first answer counts', async () => {
   const nobody = 'http://127.0.0.1:1';
   await using controller = await startStub({ 'GET /api/v1/status': [200, { vips: [], nodes: [] }] });
-  await using agent = await startStub({ 'GET /status': [200, { vips: [] }], 'GET /diff': [200, {}] });
+  await using agent = await startStub({ 'GET /status': [200, nodeStatus], 'GET /diff': [200, alike] });
   for (const words of [
     ['status', '--controller', controller.url, '--controller', nobody],
     ['status', '--agent', '--agent', agent.url, '--agent', nobody],
@@ -120,7 +123,7 @@ test('verbs replace control characters in answers by question marks', async () =
   const error = { message: said, next: said };
   await using controller = await startStub({
     'POST /api/v1/undrain': [409, { error }],
-    'GET /api/v1/status': [200, { vips: [], nodes: [{ name: said }] }],
+    'GET /api/v1/status': [200, { vips: [], nodes: [{ name: said, connected: true, seq: 1, lagMs: 1 }] }],
   });
   const where = ['--controller', controller.url];
   const { err } = await run(['undrain', 'a', ...where]);

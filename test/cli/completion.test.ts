@@ -149,19 +149,31 @@ test('bash completes the part after the last = or colon', { skip: lacks('bash') 
 });
 
 test('names prints the names of the default servers, and none with characters of a shell', async () => {
-  const node = (name: string) => ({ name });
+  const node = (name: string) => ({ name, connected: true, seq: null, lagMs: null });
+  const vip = { term: null, state: 'serving', reason: '' };
   await using controller = await startStub({
     'GET /api/v1/status': [
       200,
-      { vips: [{ address: 'fd00::10' }], nodes: ['node-a', '$(id)', 'a b'].map(node) },
+      {
+        vips: [{ ...vip, address: 'fd00::10', node: null, services: [] }],
+        nodes: ['node-a', '$(id)', 'a b'].map(node),
+      },
     ],
   });
   const ports = [
     { protocol: 'TCP', port: 80 },
     { protocol: 'UDP', port: 53 },
   ];
-  const vips = ['10.0.0.10', 'fd00::10'].map((address) => ({ address, ports }));
-  await using agent = await startStub({ 'GET /status': [200, { vips }] });
+  const vips = ['10.0.0.10', 'fd00::10'].map((address) => ({
+    ...vip,
+    address,
+    ports,
+    held: true,
+    dropped: null,
+  }));
+  await using agent = await startStub({
+    'GET /status': [200, { node: 'a', firewall: null, inSync: true, vips }],
+  });
   const env = { VIPWARD_CONTROLLER: controller.url, VIPWARD_AGENT: agent.url };
   const of = async (kind: string) => (await run(['names', kind], env)).out;
   assert.equal(await of('vips'), 'fd00::10\n');

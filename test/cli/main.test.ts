@@ -36,7 +36,7 @@ test('the exit code of a verb stays the same if its reader goes away', async () 
   await using agent = await startStub({
     'GET /explain': [200, drop],
     'GET /diff': [200, { differs: true, remove: [], add }],
-    'GET /status': [200, { node: 'a', vips: [] }],
+    'GET /status': [200, { node: 'a', firewall: 'nftables', inSync: true, vips: [] }],
   });
   for (const [words, code] of [
     [['explain', '10.0.0.1:22'], 1],

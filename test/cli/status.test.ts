@@ -102,8 +102,17 @@ test('a VIP with many ports or Services does not widen all rows', async () => {
   const services = Array.from({ length: 9 }, (_, index) => ({
     key: `a/s${index}`,
     ports: index === 0 ? ports : [],
+    state: 'serving',
+    reason: 'Announced',
   }));
-  const vip = { address: '10.0.0.10', node: 'n1', state: 'serving', reason: 'Announced', filtered: true };
+  const vip = {
+    address: '10.0.0.10',
+    node: 'n1',
+    term: null,
+    state: 'serving',
+    reason: 'Announced',
+    filtered: true,
+  };
   const answer = { synced: true, vips: [{ ...vip, services }], nodes: [] };
   await using controller = await startStub({ 'GET /api/v1/status': [200, answer] });
   const { out } = await run(['status', '--controller', controller.url]);

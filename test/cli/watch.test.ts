@@ -9,6 +9,7 @@ import { program } from '../program.ts';
 import { type Answers, run, startStub } from './stub.ts';
 
 const limit = { timeout: patient(30_000) };
+const status = [200, { node: 'a', firewall: 'nftables', inSync: true, vips: [] }] as const;
 const clear = '\u001b[H\u001b[2J';
 const words = (url: string) => ['status', '--watch', '--agent', url, '--timeout', '5s'];
 
@@ -17,7 +18,7 @@ async function answering(...answers: readonly (readonly [number, unknown])[]) {
   const gone = new AbortController();
   const left = [...answers];
   const next = (): readonly [number, unknown] => {
-    const answer = left.shift() ?? ([200, { vips: [] }] as const);
+    const answer = left.shift() ?? status;
     if (left.length === 0) gone.abort();
     return answer;
   };
@@ -33,7 +34,6 @@ async function answering(...answers: readonly (readonly [number, unknown])[]) {
 }
 
 test('status --watch clears a terminal each time, and no other output', limit, async () => {
-  const status = [200, { node: 'a', firewall: 'nftables', inSync: true, vips: [] }] as const;
   for (const isTTY of [true, false]) {
     const { stub, gone } = await answering(status, status);
     await using agent = stub;
@@ -55,7 +55,7 @@ test('status --watch --would-drop prints the samples each time', limit, async ()
 
 test('status --watch reports a server that fails for a while, and asks it again', limit, async () => {
   const error = { code: 'Busy', message: 'too many', next: 'ask again' };
-  const { stub, gone } = await answering([503, { error }], [403, { error }], [200, { node: 'a', vips: [] }]);
+  const { stub, gone } = await answering([503, { error }], [403, { error }], status);
   await using agent = stub;
   const { code, out, err } = await run(words(agent.url), {}, { gone });
   assert.equal(code, 0);
@@ -68,7 +68,7 @@ test('wrong usage ends status --watch', limit, async () => {
 });
 
 test('status --watch ends when its reader has gone', limit, async () => {
-  await using agent = await startStub({ 'GET /status': [200, { node: 'a', vips: [] }] });
+  await using agent = await startStub({ 'GET /status': status });
   const child = spawn(process.execPath, [program, ...words(agent.url)], {
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: patient(20_000),

@@ -25,17 +25,17 @@ test('move and drain say what was done, or print the answer', async () => {
     [undefined, 'fd00::a moved to b\n'],
     [`a${ESC}`, `fd00::a moved to b from a${shown}\n`],
   ] as const)
-    assert.equal(await changed(move, { from }), text);
-  assert.equal(await changed(['drain', 'a'], {}), 'a is drained: 0 VIPs moved\n');
-  assert.equal(await changed(['drain', 'a'], { moved: 1 }), 'a is drained: 1 VIP moved\n');
-  assert.equal(await changed(['undrain', 'a'], { moved: 3 }), 'a may have VIPs again\n');
+    assert.equal(await changed(move, { node: 'b', from }), text);
+  assert.equal(await changed(['drain', 'a'], { node: 'a' }), 'a is drained: 0 VIPs moved\n');
+  assert.equal(await changed(['drain', 'a'], { node: 'a', moved: 1 }), 'a is drained: 1 VIP moved\n');
+  assert.equal(await changed(['undrain', 'a'], { node: 'a', moved: 3 }), 'a may have VIPs again\n');
   for (const words of [move, ['drain', 'a'], ['undrain', 'a']])
-    assert.equal(await changed([...words, '-o', 'json'], { from: 'b' }), '{"from":"b"}\n');
+    assert.equal(await changed([...words, '-o', 'json'], { node: 'b' }), '{"node":"b"}\n');
 });
 
 test('a node has a name of at most 253 characters', async () => {
   const long = 'n'.repeat(253);
-  assert.equal(await changed(['undrain', long], {}), `${long} may have VIPs again\n`);
+  assert.equal(await changed(['undrain', long], { node: long }), `${long} may have VIPs again\n`);
   const { code, err } = await run(['drain', `${long}n`]);
   assert.deepEqual(
     [code, err],
@@ -138,7 +138,7 @@ test('diff prints what differs, or that nothing does, and a refusal is no differ
     return await run(['diff', '--agent', agent.url, ...more]);
   };
   const same = { code: 0, out: 'the kernel has what it should have\n', err: '' };
-  assert.deepEqual(await diff(200, { differs: false }), same);
+  assert.deepEqual(await diff(200, { differs: false, remove: [], add: [] }), same);
   const other = { differs: true, remove: ['a', `b${ESC}`], add: [`c${ESC}`] };
   assert.deepEqual(await diff(200, other), { code: 1, out: `- a\n- b${shown}\n+ c${shown}\n`, err: '' });
   const json = await diff(200, other, '-o', 'json');
@@ -153,7 +153,7 @@ test('the token is the only word of its file, or that of the operator', async ()
   const file = join(folder.path, 'token');
   const sent = async (text: string): Promise<string | undefined> => {
     writeFileSync(file, text);
-    await using controller = await startStub({ 'POST /api/v1/undrain': [200, {}] });
+    await using controller = await startStub({ 'POST /api/v1/undrain': [200, { node: 'a' }] });
     const { err } = await run(['undrain', 'a', '--controller', controller.url, '--token-file', file]);
     return controller.asked[0]?.authorization ?? err;
   };
@@ -170,7 +170,7 @@ test('the token is the only word of its file, or that of the operator', async ()
 });
 
 test('a flag counts before its variable, an empty variable as none, and errors name the one', async () => {
-  await using agent = await startStub({ 'GET /diff': [200, { differs: false }] });
+  await using agent = await startStub({ 'GET /diff': [200, { differs: false, remove: [], add: [] }] });
   const server = ['--agent', agent.url];
   const env = { VIPWARD_AGENT: 'nonsense', VIPWARD_OUTPUT: 'yaml', VIPWARD_TIMEOUT: 'soon' };
   assert.equal((await run(['diff', ...server, '-o', 'table', '--timeout', '20s'], env)).code, 0);

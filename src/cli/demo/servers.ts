@@ -1,12 +1,16 @@
 // The demo's requests to its own controller and agent, over HTTP like any verb's.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Explanation } from '../../agent/answers/explain.ts';
 import { messageOf } from '../../process/message-of.ts';
 import type { Address } from '../../state/address.ts';
 import { ask, defaultOrigin, type Server } from '../client.ts';
-import { explainPath } from '../explain.ts';
-import type { AgentStatus, ControllerStatus } from '../status-json.ts';
+import { type Explanation, explainPath, explanation as explanationShape } from '../explain.ts';
+import {
+  type AgentStatus,
+  agentStatus as agentShape,
+  type ControllerStatus,
+  controllerStatus as controllerShape,
+} from '../status-json.ts';
 import type { Endpoint } from './plan.ts';
 import type { Program } from './processes.ts';
 
@@ -22,17 +26,21 @@ function server(role: Server['role']): Server {
 }
 
 export async function controllerStatus(): Promise<DemoStatus> {
-  const { json } = await ask(server('controller'), { method: 'GET', path: '/api/v1/status' });
+  const { json } = await ask(server('controller'), {
+    method: 'GET',
+    path: '/api/v1/status',
+    shape: controllerShape,
+  });
   return json as DemoStatus;
 }
 
 export async function agentStatus(): Promise<AgentStatus> {
-  return (await ask(server('agent'), { method: 'GET', path: '/status' })).json as AgentStatus;
+  return (await ask(server('agent'), { method: 'GET', path: '/status', shape: agentShape })).json;
 }
 
 export async function explanation(endpoint: Endpoint, from: Address): Promise<Explanation> {
-  const { json } = await ask(server('agent'), { method: 'GET', path: explainPath(endpoint, from) });
-  return json as Explanation;
+  const path = explainPath(endpoint, from);
+  return (await ask(server('agent'), { method: 'GET', path, shape: explanationShape })).json;
 }
 
 /** Waits until a request has the right answer; an Error names it. All programs must keep running. */
