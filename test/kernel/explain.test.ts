@@ -114,6 +114,7 @@ test('explain believes the kernel where the wanted rules differ, and points to v
     explain(about, {
       trace: { guarded: true, open: null, host: false, rule: 'rule', ...trace },
       vip: known ?? undefined,
+      held: true,
       observe: false,
       foreign: [],
     });
@@ -164,11 +165,14 @@ test('explain lists foreign chains that can drop in the order that a packet of t
 test('the agent explains a guarded port and lists the foreign chains that its packet still meets', {
   skip: noNode || hasTool('nft', '--version'),
 }, async () => {
+  const services = [
+    { name: 'web', addresses: ['10.77.0.100'], ports: ['TCP 80'], sources: ['10.77.0.0/24'] },
+    { name: 'dns', addresses: ['fd77::100'], ports: ['UDP 53'] },
+  ];
   await using node = await Node.start({
-    services: [
-      { name: 'web', addresses: ['10.77.0.100'], ports: ['TCP 80'], sources: ['10.77.0.0/24'] },
-      { name: 'dns', addresses: ['fd77::100'], ports: ['UDP 53'] },
-    ],
+    services,
+    agentArgs: ['--allow', '10.77.0.0/24,fd77::/64,10.99.0.0/24'],
+    controllerArgs: ['--pool', 'far=10.99.0.1'],
   });
   node.run('nft -f -', {
     input: 'table ip fw { chain in { type filter hook input priority 0; policy drop; iif lo accept; }; }',
@@ -188,6 +192,14 @@ test('the agent explains a guarded port and lists the foreign chains that its pa
   const dns = await of('address=fd77::100&port=53&protocol=UDP');
   assert.deepEqual([dns.verdict, dns.foreign], ['accept', []]);
   assert.equal((await of('address=fd77::100&port=53&protocol=TCP')).verdict, 'drop');
+  assert.equal(dns.reason, 'a listener of the node may answer');
+  // Every node has the rules of every VIP, also of those that it does not hold.
+  node.writeServices([...services, { name: 'far', addresses: ['10.99.0.1'], ports: ['TCP 80'] }]);
+  const farQuery = 'address=10.99.0.1&port=80';
+  await node.until('the rules of a VIP elsewhere', async () => (await of(farQuery)).services.length > 0);
+  const far = await of(farQuery);
+  const where = 'this node does not hold 10.99.0.1; on the node that does, a listener may answer';
+  assert.deepEqual([far.verdict, far.reason], ['accept', where]);
   const other = await of('address=10.77.0.1&port=22');
   assert.deepEqual([other.verdict, other.rule], ['accept', null]);
 });

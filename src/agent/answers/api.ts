@@ -122,8 +122,8 @@ async function explained(
     const observe = config.values.filter === 'observe';
     const trace = tracer.read(await kernel.ask(tracer.question(packet)), packet, observe);
     const foreign = crossedBy(await readForeign(), familyOf(address));
-    const vip = ledger.committed.get(address);
-    return { status: 200, body: explain(packet, { trace, vip, observe, foreign }) };
+    const [vip, held] = [ledger.committed.get(address), ledger.held.has(address)];
+    return { status: 200, body: explain(packet, { trace, vip, held, observe, foreign }) };
   } catch (error) {
     if (!(error instanceof QuestionError)) throw error;
     const next = 'ask for /explain?address=A&port=N&protocol=TCP|UDP|SCTP&from=B';

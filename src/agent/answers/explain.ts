@@ -54,11 +54,14 @@ export function explain(
   {
     trace,
     vip,
+    held,
     observe,
     foreign,
   }: {
     readonly trace: Trace;
     readonly vip: VirtualIp | undefined;
+    /** Whether this node holds the VIP; it has the rules of all. */
+    readonly held: boolean;
     readonly observe: boolean;
     readonly foreign: readonly ForeignChain[];
   },
@@ -73,14 +76,19 @@ export function explain(
     return { verdict: 'accept', rule: null, reason, services: [], foreign };
   }
   if (trace.open !== null) {
-    const behind = trace.host ? 'a listener of the node may answer' : 'only a DNAT rule takes it further';
-    const reason = declared === undefined ? drift : behind;
+    const reason = declared === undefined ? drift : whatAnswers(packet, { held, host: trace.host });
     return { verdict: 'accept', rule: trace.rule, reason, services, foreign };
   }
   const why =
     declared === undefined ? `${keyText(packet)} is declared by no Service` : whyShut(declared, packet);
   const reason = observe ? `${why}; counted only (--filter observe)` : why;
   return { verdict: observe ? 'accept' : 'drop', rule: trace.rule, reason, services, foreign };
+}
+
+function whatAnswers({ address }: Packet, { held, host }: { held: boolean; host: boolean }): string {
+  if (!host) return 'only a DNAT rule takes it further';
+  if (held) return 'a listener of the node may answer';
+  return `this node does not hold ${address}; on the node that does, a listener may answer`;
 }
 
 function keyText({ address, protocol, port }: Packet): string {
