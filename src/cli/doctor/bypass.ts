@@ -189,12 +189,12 @@ function* readUnpacking(reply: OrErrno<Uint8Array>): Generator<string> {
   }
 }
 
-/** A packet whose label ends at lo comes in again by lo, where both guards let everything pass. */
+/** A packet whose label ends at lo comes in again by lo, where both guards believe a source of this node. */
 function mplsCheck(machine: Machine): Check {
   const part = { name: 'MPLS', how: '/proc/sys/net/mpls/conf/*/input', option: null };
   const links = [...settings(machine, 'mpls', 'input')].filter(([, on]) => on === 1).map(([link]) => link);
   if (links.length === 0) return ok({ ...part, found: 'off' });
-  const next = 'check ip -f mpls route: a packet whose label ends at lo reaches a VIP, unread by the guard';
+  const next = 'check ip -f mpls route: a label that ends at lo lets a forged source past the guard';
   return warn({ ...part, found: `on: ${links.join(', ')}`, next });
 }
 

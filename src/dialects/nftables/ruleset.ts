@@ -21,7 +21,7 @@ import {
 import { Rule } from './expressions.ts';
 import { address, type FamilyShape, families, ruleOf } from './families.ts';
 import { forgedRule, reflectedRule } from './forged.ts';
-import { toElsewhere } from './local.ts';
+import { fromHere, toElsewhere } from './local.ts';
 import {
   chainObject,
   elementObject,
@@ -85,28 +85,27 @@ export function ruleset(needs: Needs, options: NftOptions): NftObject[] {
     const hook = { number: NF_INET_PRE_ROUTING, priority: EGRESS_PRIORITY };
     // With observe the chain stays, without rules that drop: a change of the filter is then one transaction.
     const rules = options.observe ? [] : families.map(forgedRule);
-    objects.push(chain('forged', hook, [loopbackRule(), ...rules]));
+    objects.push(chain('forged', hook, [byLoopback().verdict(NF_ACCEPT), ...rules]));
   }
   const hook = { number: NF_INET_PRE_ROUTING, priority: PREROUTING_PRIORITY };
   objects.push(chain('prerouting', hook, entryRules('vip', 'guard')));
   return objects;
 }
 
-/** Accepts `iif lo`; sends a packet to an address of the set to the chain of its family. */
+/** Sends a packet to an address of the set to the chain of its family. */
 function entryRules(set: string, chain: string): Rule[] {
-  return [
-    loopbackRule(),
-    ...families.map((shape) =>
-      address(shape, `${set}${shape.family}`).verdict(NFT_GOTO, `${chain}${shape.family}`),
-    ),
-  ];
+  return families.map((shape) =>
+    address(shape, `${set}${shape.family}`).verdict(NFT_GOTO, `${chain}${shape.family}`),
+  );
 }
 
-function loopbackRule(): Rule {
-  return new Rule()
-    .metaIif(0)
-    .compareEqual(0, Uint8Array.of(1, 0, 0, 0))
-    .verdict(NF_ACCEPT);
+/** What the node sends to itself. What an ipvlan (l3) of a pod sends comes in by lo too, from elsewhere. */
+function toItselfRule({ localAddresses }: NftOptions): Rule {
+  return (localAddresses ? fromHere(byLoopback()) : byLoopback()).verdict(NF_ACCEPT);
+}
+
+function byLoopback(): Rule {
+  return new Rule().metaIif(0).compareEqual(0, Uint8Array.of(1, 0, 0, 0));
 }
 
 function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
@@ -114,7 +113,14 @@ function guardRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
   const egress = needs.egress ? [address(shape, `egress${shape.family}`).verdict(NF_ACCEPT)] : [];
   const isTracked = needs.forward || needs.egress;
   const forged = isTracked || options.observe || !options.localAddresses ? [] : [reflectedRule(shape)];
-  return [...forged, ...egress, ...portRules(shape, needs), icmpRule(shape), ...dropRules(shape, options)];
+  return [
+    toItselfRule(options),
+    ...forged,
+    ...egress,
+    ...portRules(shape, needs),
+    icmpRule(shape),
+    ...dropRules(shape, options),
+  ];
 }
 
 /**
@@ -136,7 +142,7 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
     options.observe ? rule.verdict(NFT_GOTO, `observe${family}`) : counted(shape, rule).verdict(NF_DROP),
   );
   const drops = tracked && !options.observe ? dropRules(shape, options) : declared;
-  return [...fragments, host, icmpRule(shape), ...nat, ...answers, ...drops];
+  return [toItselfRule(options), ...fragments, host, icmpRule(shape), ...nat, ...answers, ...drops];
 }
 
 /**
@@ -147,6 +153,7 @@ function inputRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule
 function egressRules(shape: FamilyShape, needs: Needs, options: NftOptions): Rule[] {
   const translated = new Rule().ctReply().ctStatusSnat().verdict(NF_ACCEPT);
   return [
+    toItselfRule(options),
     translated,
     ...answerRules(shape),
     ...(options.localAddresses ? [toElsewhere(new Rule().ctReply()).verdict(NF_ACCEPT)] : []),

@@ -121,14 +121,13 @@ function guardChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   const forged = isTracked || options.observe || !options.localAddresses ? [] : [reflectedRule(shape)];
   return chainsOf(shape, options, {
     names: [chainNames.guard, chainNames.guardPorts],
-    gate: [...gate(shape, 'vip'), ...forged, ...egress.map(returns)],
+    gate: [...gate(shape, 'vip', options), ...forged, ...egress.map(returns)],
     rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
 }
 
 function forgedChain(shape: FamilyShape): Chain {
-  const [loopback] = gate(shape, 'vip');
-  return { name: chainNames.forged, rules: [loopback, forgedRule(shape)] };
+  return { name: chainNames.forged, rules: [toItself(new Rule(shape).loopback()), forgedRule(shape)] };
 }
 
 /** Filters VIPs with egress here: only after conntrack can an answer be told from a probe. */
@@ -136,7 +135,12 @@ function egressChains(shape: FamilyShape, options: XtOptions): Chain[] {
   const elsewhere = options.localAddresses ? [toElsewhere(shape)] : [];
   return chainsOf(shape, options, {
     names: [chainNames.egress, chainNames.egressPorts],
-    gate: [...gate(shape, 'egress'), translated(new Rule(shape)), ...answerRules(shape), ...elsewhere],
+    gate: [
+      ...gate(shape, 'egress', options),
+      translated(new Rule(shape)),
+      ...answerRules(shape),
+      ...elsewhere,
+    ],
     rules: [...portRules(shape), ...icmpRules(shape, options), ...dropRules(shape, options)],
   });
 }
@@ -154,7 +158,7 @@ function inputChains(shape: FamilyShape, needs: Needs, options: XtOptions): Chai
   const drops = tracked ? dropRules(shape, options) : declaredAtInput(shape);
   return chainsOf(shape, options, {
     names: [chainNames.input, chainNames.inputPorts],
-    gate: gate(shape, 'vip'),
+    gate: gate(shape, 'vip', options),
     rules: [
       host,
       ...icmpRules(shape, options),
@@ -193,13 +197,18 @@ function chainsOf(shape: FamilyShape, options: XtOptions, { names, gate: first, 
   ];
 }
 
-/** Returns for `-i lo` and for packets whose destination is not in the set. */
-function gate(shape: FamilyShape, kind: SetKind): [RuleSpec, RuleSpec] {
+/** Returns for packets to no address of the set, and for the node's own: a pod's ipvlan comes by lo too. */
+function gate(shape: FamilyShape, kind: SetKind, { localAddresses }: XtOptions): RuleSpec[] {
   const stranger = new Rule(shape).set(setName(kind, shape.family), ['dst'], { not: true });
+  const byLoopback = new Rule(shape).loopback();
   return [
-    returns(new Rule(shape).loopback().comment('vipward: the node to itself')),
     returns(stranger.comment('vipward: to no VIP')),
+    toItself(localAddresses ? byLoopback.sourceIsLocal() : byLoopback),
   ];
+}
+
+function toItself(rule: Rule): RuleSpec {
+  return returns(rule.comment('vipward: the node to itself'));
 }
 
 function portRules(shape: FamilyShape): RuleSpec[] {
