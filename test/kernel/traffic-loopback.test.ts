@@ -58,6 +58,6 @@ for (const mode of ['l3', 'l3s'])
 
 function lacksIpvlan(): string | false {
   using own = Namespace.make();
-  const lines = 'link add a type veth\nlink add link a name b type ipvlan';
+  const lines = 'link add under type veth\nlink add link under name over type ipvlan';
   return runIn(own, ['ip', '-batch', '-'], lines).status !== 0 && 'this kernel has no ipvlan';
 }
