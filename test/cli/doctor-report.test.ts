@@ -88,6 +88,13 @@ const good: readonly (readonly [string, string, string, string | null])[] = [
     '/proc/sys/net/netfilter/nf_conntrack_count and max',
     'CONFIG_NF_CONNTRACK',
   ],
+  [
+    'saved rules',
+    'none of vipward',
+    '/etc/nftables.conf, /etc/sysconfig/nftables.conf, /etc/iptables/rules.v4, /etc/iptables/rules.v6, ' +
+      '/etc/sysconfig/iptables, /etc/sysconfig/ip6tables',
+    null,
+  ],
   ['agent', 'none runs here, and none has left a table', 'the place of an agent, NFT_MSG_GETTABLE', null],
   ['kernel log', 'nothing of netfilter within a day', '/dev/kmsg', null],
 ];

@@ -182,3 +182,18 @@ test('iptables-nft is told by the base chains of its tables, and by a hint of Ku
   });
   assert.equal(await tool(...hints), `iptables-nft (KUBE-KUBELET-CANARY in ip6 mangle); ${restricts}`);
 });
+
+test('a saved firewall with our rules is named: at the next boot it may be refused', async () => {
+  const mine = '-A INPUT -p tcp --dport 22 -j ACCEPT\n';
+  const ours = '-A vipward-guard -m set ! --match-set vipward-vip4 dst -j RETURN\n';
+  const files = {
+    '/etc/nftables.conf': mine,
+    '/etc/iptables/rules.v4': mine + ours,
+    '/etc/iptables/rules.v6': 'EACCES',
+    '/etc/sysconfig/nftables.conf': 'table inet vipward {\n',
+  };
+  const { result, found, next } = (await checked({ files })).of('saved rules');
+  assert.equal(result, 'warn');
+  assert.equal(found, 'of vipward: /etc/sysconfig/nftables.conf, /etc/iptables/rules.v4');
+  assert.match(next, /remove what is of vipward there/);
+});

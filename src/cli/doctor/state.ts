@@ -1,5 +1,5 @@
-// Checks the current state of this host: conntrack, complaints in the kernel's log, and an agent that runs or
-// left its table.
+// Checks the current state of this host: conntrack, complaints in the kernel's log, saved firewalls, and an
+// agent that runs or left its table.
 
 import { processOf } from '../../agent/lock.ts';
 import { tableOwner } from '../../dialects/nftables/decode.ts';
@@ -9,7 +9,7 @@ import { type Check, ok, warn } from './report.ts';
 
 export async function stateChecks(machine: Machine): Promise<Check[]> {
   // Current conditions come before the log of past ones.
-  return [conntrackCheck(machine), await agentCheck(machine), logCheck(machine)];
+  return [conntrackCheck(machine), savedCheck(machine), await agentCheck(machine), logCheck(machine)];
 }
 
 /** Above this share a burst can fill the table. */
@@ -25,6 +25,27 @@ function conntrackCheck(machine: Machine): Check {
   if (Number(count) < nearlyFull * Number(most)) return ok({ ...part, found });
   const next = 'new connections are dropped once it is full: raise net.netfilter.nf_conntrack_max';
   return warn({ ...part, found: `${found}: nearly full`, next });
+}
+
+/** From which Debian's and Red Hat's services load a firewall at boot. */
+const savedFirewalls = [
+  ...[
+    '/etc/nftables.conf',
+    '/etc/sysconfig/nftables.conf',
+    '/etc/iptables/rules.v4',
+    '/etc/iptables/rules.v6',
+  ],
+  ...['/etc/sysconfig/iptables', '/etc/sysconfig/ip6tables'],
+];
+
+/** A file with our rules may be refused whole: the sets that they name do not exist yet. */
+function savedCheck(machine: Machine): Check {
+  const part = { name: 'saved rules', how: savedFirewalls.join(', '), option: null };
+  const found = savedFirewalls.filter((path) => textAt(machine, path)?.includes('vipward'));
+  if (found.length === 0) return ok({ ...part, found: 'none of vipward' });
+  const next =
+    'remove what is of vipward there, or the next boot may refuse the file: the agent needs no copy';
+  return warn({ ...part, found: `of vipward: ${found.join(', ')}`, next });
 }
 
 const recentSeconds = 86_400;
