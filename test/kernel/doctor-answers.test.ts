@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Check, DoctorReport } from '../../src/cli/doctor/report.ts';
 import { runIn } from '../namespaces.ts';
 import { program } from '../program.ts';
 import { Node, skip } from './node.ts';
 import { hasTool } from './own-kernel.ts';
+import { holdTimers } from './timers.ts';
 
 const vip = '10.77.0.100';
 const services = [{ name: 'web', addresses: [vip], ports: ['TCP 80'] }] as const;
@@ -26,9 +26,6 @@ function follow(node: Node, { next }: Check): void {
   node.run(next.split(',')[0] ?? '');
 }
 
-/** A VIP is announced for 4 s; in that time a client learns of it from the announcements alone. */
-const announcedMs = 6000;
-
 /** True if a client that has flushed its neighbour table resolves the VIP. */
 function isFound(node: Node): boolean {
   node.run('ip neigh flush dev lan0', { where: node.client });
@@ -37,7 +34,8 @@ function isFound(node: Node): boolean {
 
 test('the doctor warns of arp_ignore values that hide a VIP, and its step repairs them', tools, async () => {
   await using node = await Node.start({ services, agentArgs: ['--interface', 'lan'] });
-  await sleep(announcedMs);
+  // A client would learn of the VIP from its later announcements.
+  using _ = holdTimers(node);
   for (const value of [1, 2, 3, 8]) {
     node.run(`sysctl -w net.ipv4.conf.lan.arp_ignore=${value}`);
     const said = check(node, 'arp_ignore');

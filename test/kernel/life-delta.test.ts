@@ -1,16 +1,20 @@
 // An agent writes only what has changed, in an order that keeps every port as declared; idle it writes
 // nothing.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Packet } from '../../src/dialects/dialect.ts';
 import { tracer as nftablesTracer } from '../../src/dialects/nftables/trace.ts';
 import { tracer as xtablesTracer } from '../../src/dialects/xtables/trace.ts';
 import { parseAddress } from '../../src/state/address.ts';
-import { commitsOf, prober, type Sockets, socketsOf, uncounted } from '../agent/life.ts';
+import { commitsOf, lacks, prober, type Sockets, socketsOf, uncounted } from '../agent/life.ts';
+import { end, spawnIn } from '../namespaces.ts';
 import { until } from '../patience.ts';
-import { isXtables } from './firewall.ts';
+import { isXtables, takeAll } from './firewall.ts';
 import { Node, type Service, skip } from './node.ts';
+import { attach, orderOf, tracing, writing } from './tracer.ts';
 
 const first: Service = { name: 'first', addresses: ['10.77.0.100', 'fd77::100'], ports: ['UDP 53'] };
 const second: Service = { name: 'second', addresses: ['10.77.0.101'], ports: ['TCP 80'] };
@@ -79,6 +83,32 @@ test('the agent holds no VIP whose rules the kernel refuses, names its Service, 
   await node.setServices([{ ...second, ports: ['TCP 81'] }]);
   await node.listen(node.node, 'tcp', 81);
   assert.equal(await node.probe('tcp', '10.77.0.101', 81), 'open');
+});
+
+test('an address comes after its filter and goes before it, also at a start on an empty kernel', {
+  skip: skip || lacks('strace'),
+}, async () => {
+  await using node = await Node.start({ services: [second], agentArgs: ['--table-owner', 'off'] });
+  {
+    await using tracer = await attach(node, node.agentPid, writing);
+    await node.setServices([first, second]);
+    await node.setServices([first]);
+    assert.deepEqual(orderOf(tracer.text()), ['filter', 'RTM_NEWADDR', 'RTM_DELADDR', 'filter']);
+  }
+  const argv = readFileSync(`/proc/${node.agentPid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+  await node.killAgent('SIGTERM');
+  await node.killController('SIGTERM');
+  for (const vip of ['10.77.0.100/32', 'fd77::100/128']) node.run(`ip address del ${vip} dev lan`);
+  takeAll(node);
+  const trace = join(node.folder, 'start.trace');
+  const agent = spawnIn(node.node, [...tracing(trace, ['-D', ...writing]), ...argv]);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => end(agent, 'SIGTERM'));
+  await node.until('both are served', async () => {
+    const { vips } = await node.status();
+    return vips.length === 2 && vips.every(({ state }) => state === 'serving');
+  });
+  assert.deepEqual(orderOf(readFileSync(trace, 'utf8')), ['filter', 'RTM_NEWADDR']);
 });
 
 test('an idle agent commits nothing', { skip: skip || uncounted }, async () => {

@@ -19,6 +19,15 @@ export function writesIn(trace: string): number {
   return trace.split('\n').filter((line) => change.test(line)).length;
 }
 
+/** What a trace changes in turn: rules and sets, and addresses of either family. */
+export function orderOf(trace: string): string[] {
+  const changes = trace.split('\n').flatMap((line) => {
+    const [address] = /\bRTM_(NEW|DEL)ADDR\b/.exec(line) ?? [];
+    return address ?? (writesIn(line) > 0 || /\bNFT_MSG_(NEW|DEL)/.test(line) ? 'filter' : []);
+  });
+  return changes.filter((change, index) => change !== changes[index - 1]);
+}
+
 /** How often a legacy table is read in a trace. */
 export function readsIn(trace: string): number {
   return trace.match(/\bIP6?T_SO_GET_ENTRIES\b/g)?.length ?? 0;

@@ -149,7 +149,8 @@ async function prober(from: Namespace, to: string, port: number) {
   const timer = setInterval(() => {
     sent++;
     socket.send('probe', port, to);
-  }, 1);
+  }, 1).unref();
+  socket.unref();
   return {
     port,
     async end(): Promise<{ sent: number; answered: number }> {
