@@ -181,9 +181,11 @@ export class Telling {
   }
 
   say(table: TableName, resource: object): void {
-    const from = this.#seq[table]++;
-    if (table === 'rules') this.#toldAtMs.set(from + 1, performance.now());
-    this.#stream.say({ type: 'delta', table, from, to: from + 1, set: [resource], remove: [] });
+    this.#say(table, { set: [resource], remove: [] });
+  }
+
+  remove(table: TableName, address: string): void {
+    this.#say(table, { set: [], remove: [address] });
   }
 
   /** From sending rules, or from the acknowledgement before if that was later, to their acknowledgement. */
@@ -196,6 +198,12 @@ export class Telling {
       before = ack;
     }
     return spans;
+  }
+
+  #say(table: TableName, change: object): void {
+    const from = this.#seq[table]++;
+    if (table === 'rules') this.#toldAtMs.set(from + 1, performance.now());
+    this.#stream.say({ type: 'delta', table, from, to: from + 1, ...change });
   }
 
   get isAcknowledged(): boolean {

@@ -126,6 +126,7 @@ for (const owner of owners) {
     await node.until('our rules are back', () => `${wordsOf(node)}` === mine);
     const before = surroundings(node);
     assert.match(before.nft, /vipward-of-another/);
+    if (lacks('iptables-legacy') === false) assert.match(before.legacy, /\[5:500\] -A PREROUTING/);
     const unchanged = (): void => assert.deepEqual(surroundings(node), before);
     await node.setServices([web, dns, bystander]);
     unchanged();

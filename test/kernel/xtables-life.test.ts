@@ -5,11 +5,13 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { lacks } from '../agent/life.ts';
 import { type Namespace, runIn, spawnIn } from '../namespaces.ts';
 import { program } from '../program.ts';
 import { holdLock } from './hold-lock.ts';
 import { Node, type Service } from './node.ts';
 import { skip } from './own-xtables.ts';
+import { attach } from './tracer.ts';
 import { bound } from './traffic.ts';
 
 const vips = ['10.77.0.100', 'fd77::100'];
@@ -116,6 +118,29 @@ test('while another process holds the lock elements change at once, and rules wa
   assert.doesNotMatch(save(node), /vipward-egress/);
   await lock[Symbol.asyncDispose]();
   await node.until('egress is in the rules', () => /-j vipward-egress/.test(save(node)));
+});
+
+test('a system call that fails is named with its error, and the rules stay until it succeeds', {
+  skip: skip || lacks('strace'),
+}, async () => {
+  await using node = await Node.start({ services: [web], agentArgs });
+  for (const port of [53, 54]) await node.listen(node.node, 'udp', port);
+  for (const [index, error] of ['EAGAIN', 'ENOENT', 'ENOPROTOOPT', 'EPERM'].entries()) {
+    const rules = sorted(save(node));
+    const services = [{ ...web, annotations: { egress: String(index % 2 === 0) } }];
+    {
+      const failing = ['-e', 'trace=setsockopt', '-e', `inject=setsockopt:error=${error}`];
+      await using _ = await attach(node, node.agentPid, failing);
+      node.writeServices(services);
+      const named = new RegExp(`${error}: .*\\btable (raw|mangle)`);
+      await node.until('the error is named', async () => named.test(JSON.stringify(await node.status())));
+      const probes = vips.flatMap((vip) => [node.probe('udp', vip, 53), node.probe('udp', vip, 54)]);
+      assert.deepEqual(await Promise.all(probes), ['open', 'closed', 'open', 'closed'], error);
+      assert.equal(sorted(save(node)), rules, error);
+    }
+    await node.settled(services);
+    assert.notEqual(sorted(save(node)), rules, error);
+  }
 });
 
 test('cleanup removes all that is ours and keeps foreign rules', { skip }, async () => {

@@ -219,8 +219,10 @@ export class Rules {
     const siblings = firewall.siblings();
     const constants = acceptedConstants(wanted.constants, have.constants, { siblings, needs });
     const want = { constants, elements: firewall.inSetsOf(constants, wanted.elements), needs };
+    // No rule that is wanted matches on elements of other sets.
+    const shown = { ...have, elements: firewall.inSetsOf(constants, have.elements) };
     const guards: Firewall['guardsAnyway'] = (object, isWanted) => firewall.guardsAnyway(object, isWanted);
-    const lost = lostIn(have, want, { vips: known, guards });
+    const lost = lostIn(shown, want, { vips: known, guards });
     for (const vip of known) ledger.committed.set(vip.address, vip);
     for (const key of lost) ledger.lose(key);
     await withdraw(lost);

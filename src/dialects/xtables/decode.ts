@@ -27,7 +27,8 @@ function needsOf(sets: ReadonlyMap<string, SetObject>, tables: readonly TableObj
   return {
     sourceLengths4: [],
     sourceLengths6: [],
-    egress: sets.has(setName('egress', 4)) || sets.has(setName('egress', 6)),
+    // Its sets alone may be there: they come before the rules, and a table may not be written then.
+    egress: tables.some(({ chains }) => chains.some(({ name }) => name === chainNames.egress)),
     forward: tables.some(judgesReplies),
     capacities: {
       vips4: size('vip', 4),
