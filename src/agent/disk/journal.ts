@@ -132,16 +132,9 @@ export class Journal {
   }
 
   /** False if the write failed: the file may then lack a part of the lines. */
-  async #append(file: FileHandle, texts: Iterable<string>): Promise<boolean> {
-    const lines: string[] = [];
-    for (const line of texts) {
-      lines.push(line);
-      if (lines.length % sliceLines === 0) await nextTurn();
-    }
-    this.#lines += lines.length;
+  async #append(file: FileHandle, lines: Iterable<string>): Promise<boolean> {
     try {
-      await file.appendFile(`${lines.join('\n')}\n`);
-      await file.datasync();
+      this.#lines += await writeLines(file, lines);
       return true;
     } catch {
       return false;
@@ -161,24 +154,18 @@ export class Journal {
       });
     } catch (error) {
       // The cluster and generation matter most, and one line fits nearly everywhere.
-      const least = await this.#replace([this.#head()]).catch(() => undefined);
+      const least = await this.#replace(this.#head()).catch(() => undefined);
       await least?.close();
       throw error;
     }
   }
 
   /** Replaces the file by a new one: after a crash either the old or the new file is there. */
-  async #replace(texts: Iterable<string>): Promise<FileHandle> {
+  async #replace(lines: Iterable<string>): Promise<FileHandle> {
     const path = join(this.#directory, journalFile);
     const fresh = await open(`${path}.new`, 'w', 0o600);
-    let lines = 0;
     try {
-      for (const text of texts) {
-        lines += text.split('\n').length;
-        await fresh.appendFile(`${text}\n`);
-        await nextTurn();
-      }
-      await fresh.datasync();
+      this.#lines = await writeLines(fresh, lines);
       await rename(`${path}.new`, path);
       await syncFolder(this.#directory);
     } catch (error) {
@@ -186,7 +173,6 @@ export class Journal {
       await rm(`${path}.new`, { force: true });
       throw error;
     }
-    this.#lines = lines;
     return fresh;
   }
 
@@ -203,15 +189,16 @@ export class Journal {
     }
   }
 
-  /** The whole state, as texts of many lines each. */
+  /** The whole state. */
   *#everything(): Generator<string> {
-    yield this.#head();
-    yield* slices(this.#state.rules.values(), (rule) => ({ rule }));
-    yield* slices(this.#state.placements.values(), (placement) => ({ placement }));
+    yield* this.#head();
+    for (const rule of this.#state.rules.values()) yield JSON.stringify({ rule });
+    for (const placement of this.#state.placements.values()) yield JSON.stringify({ placement });
   }
 
-  #head(): string {
-    return `${JSON.stringify({ layout })}\n${this.#identityLine()}`;
+  *#head(): Generator<string> {
+    yield JSON.stringify({ layout });
+    yield this.#identityLine();
   }
 
   #identityLine(): string {
@@ -219,15 +206,26 @@ export class Journal {
   }
 }
 
-function* slices<Resource>(
-  resources: Iterable<Resource>,
-  lineOf: (resource: Resource) => object,
-): Generator<string> {
-  const all = [...resources];
-  for (let at = 0; at < all.length; at += sliceLines) {
-    const some = all.slice(at, at + sliceLines);
-    yield some.map((resource) => JSON.stringify(lineOf(resource))).join('\n');
+/**
+ * Appends lines to a file and waits for the disk; returns how many there were. It makes and writes them in
+ * slices, so that other work gets its turn and no text grows with the state.
+ */
+async function writeLines(file: FileHandle, lines: Iterable<string>): Promise<number> {
+  let written = 0;
+  let slice: string[] = [];
+  const writeSlice = async () => {
+    await file.appendFile(slice.join(''));
+    written += slice.length;
+    slice = [];
+    await nextTurn();
+  };
+  for (const line of lines) {
+    slice.push(`${line}\n`);
+    if (slice.length === sliceLines) await writeSlice();
   }
+  await writeSlice();
+  await file.datasync();
+  return written;
 }
 
 function nothing(): Pending {

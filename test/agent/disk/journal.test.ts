@@ -10,6 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { type FileHandle, open as openFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -170,6 +171,21 @@ for (const isEnd of [false, true])
     const { state, problem } = readJournal(directory);
     deepEqual([problem, state.rules.size, state.placements.size], [null, many.length - 1, 1]);
   });
+
+test('a burst of changes is appended in writes of limited size', async (t) => {
+  const directory = await written(t);
+  const journal = open(directory);
+  journal.identity('c1', 4);
+  await settled(directory, (now) => now.includes('"generation":4'));
+  await using file = await openFile(join(directory, journalFile), 'r');
+  const writes = t.mock.method(Object.getPrototypeOf(file) as FileHandle, 'appendFile');
+  const many = Array.from({ length: 1200 }, (_, n) => vip(`10.71.${n >> 8}.${n & 255}`, [port(80)]));
+  for (const one of many) journal.rule(one.address, one);
+  await journal.close();
+  const lines = writes.mock.calls.map((call) => String(call.arguments[0]).split('\n').length - 1);
+  deepEqual(lines, [500, 500, 200]);
+  equal(readJournal(directory).state.rules.size, many.length + 2);
+});
 
 /** How many descriptors of this process are open at a path, or were before it was replaced. */
 function openFiles(path: string): number {
