@@ -11,12 +11,19 @@ const services: readonly Service[] = [
   { name: 'dns', addresses: vips, ports: ['UDP 53', 'TCP 80'], annotations: { delivery: 'host' } },
   { name: 'web', addresses: vips, ports: ['UDP 443', 'TCP 443'], annotations: { delivery: 'forward' } },
 ];
+const asking: Service = {
+  name: 'asking',
+  addresses: ['10.77.0.101', 'fd77::101'],
+  ports: ['UDP 53'],
+  annotations: { delivery: 'host', egress: 'true' },
+};
 
 test('a packet by lo as from elsewhere reaches no undeclared port, and no forwarded one', {
   skip,
 }, async () => {
-  await using node = await Node.start({ services });
-  for (const vip of vips) {
+  await using node = await Node.start({ services: [...services, asking] });
+  for (const vip of [...vips, ...asking.addresses]) {
+    const pod = pods[vip.includes(':') ? 'fd77::100' : '10.77.0.100'];
     const got: number[] = [];
     for (const port of [161, 443, 53]) {
       const socket = await bound(node.node, vip, port);
@@ -25,7 +32,7 @@ test('a packet by lo as from elsewhere reaches no undeclared port, and no forwar
     }
     const send = (from: string, to: number): void =>
       sendRaw(node.node, IPPROTO_RAW, vip, forged(from, vip, 4022, { toPort: to }));
-    for (const port of [161, 443, 53]) send(pods[vip], port);
+    for (const port of [161, 443, 53]) send(pod, port);
     await node.until('the declared port is reached', () => got.includes(53));
     assert.deepEqual(got, [53], vip);
     for (const port of [161, 443]) send(vip, port);
