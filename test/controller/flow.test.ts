@@ -5,38 +5,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AgentStream, bufferLimitBytes } from '../../src/controller/stream/agent-stream.ts';
 import { frameTargetBytes, Table } from '../../src/controller/stream/table.ts';
-import { frameLimitBytes, pageServices, type TableDigest } from '../../src/protocol/messages.ts';
+import { frameLimitBytes, pageServices } from '../../src/protocol/messages.ts';
 import { parseControllerMessage } from '../../src/protocol/parse.ts';
-import type { Address } from '../../src/state/address.ts';
-import { type Port, Protocol } from '../../src/state/port.ts';
-import type { ServiceKey } from '../../src/state/service.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
-import { messageIn, receiver } from './test-receiver.ts';
-
-const nothing: TableDigest = { count: 0, digests: {} };
-const nothingAtAll = { rules: nothing, placements: nothing };
-
-function vip(index: number, port = 80, ports = 1): VirtualIp {
-  const address = `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}` as Address;
-  const list = Array.from({ length: ports }, (_, offset) => ({
-    protocol: Protocol.TCP,
-    port: (port + offset) as Port,
-    service: `demo/s${index}` as ServiceKey,
-    delivery: 'host' as const,
-    sources: null,
-  }));
-  return { address, filtered: true, egress: false, ports: list };
-}
-
-function publish(
-  rules: Table<'rules'>,
-  streams: readonly AgentStream[],
-  set: VirtualIp[],
-  remove: Address[] = [],
-): void {
-  for (const change of rules.put({ set, remove }))
-    for (const stream of streams) stream.publish('rules', change);
-}
+import { messageIn, nothingAtAll, publish, receiver, vip } from './test-receiver.ts';
 
 test('a change is serialised once, and every agent is sent the same bytes', () => {
   const rules = new Table('rules');

@@ -1,12 +1,20 @@
 // The receiving end of a stream without a socket: a wire that is read when the test says so, and a table.
 
 import { equal } from 'node:assert/strict';
-import type { Wire } from '../../src/controller/stream/agent-stream.ts';
-import { sha256 } from '../../src/controller/stream/table.ts';
+import type { AgentStream, Wire } from '../../src/controller/stream/agent-stream.ts';
+import { sha256, type Table } from '../../src/controller/stream/table.ts';
 import { canonicalJson, Digests } from '../../src/protocol/digest.ts';
 import type { ControllerMessage, TableDigest } from '../../src/protocol/messages.ts';
 import type { Address } from '../../src/state/address.ts';
+import { type Port, Protocol } from '../../src/state/port.ts';
+import type { ServiceKey } from '../../src/state/service.ts';
 import type { VirtualIp } from '../../src/state/virtual-ip.ts';
+
+export const nothing: TableDigest = { count: 0, digests: {} };
+export const nothingAtAll: { rules: TableDigest; placements: TableDigest } = {
+  rules: nothing,
+  placements: nothing,
+};
 
 export interface Receiver {
   readonly wire: Wire;
@@ -82,4 +90,28 @@ export function receiver(frameBytes = 0): Receiver {
 export function messageIn(frame: Buffer): string {
   const length = frame.readUInt8(1);
   return frame.toString('utf8', length < 126 ? 2 : length === 126 ? 4 : 10);
+}
+
+/** The VIP of this number, with ports from `port` on. */
+export function vip(index: number, port = 80, ports = 1): VirtualIp {
+  const address = `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}` as Address;
+  const list = Array.from({ length: ports }, (_, offset) => ({
+    protocol: Protocol.TCP,
+    port: (port + offset) as Port,
+    service: `demo/s${index}` as ServiceKey,
+    delivery: 'host' as const,
+    sources: null,
+  }));
+  return { address, filtered: true, egress: false, ports: list };
+}
+
+/** Changes the table and publishes each step. */
+export function publish(
+  rules: Table<'rules'>,
+  streams: readonly AgentStream[],
+  set: VirtualIp[],
+  remove: Address[] = [],
+): void {
+  for (const change of rules.put({ set, remove }))
+    for (const stream of streams) stream.publish('rules', change);
 }

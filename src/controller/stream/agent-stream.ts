@@ -65,8 +65,8 @@ export class AgentStream {
   publish(name: TableName, change: Change): void {
     const lane = this.#lane(name);
     if (!hasBegun(lane)) return;
-    const isAhead = lane.sending === null && lane.sentSeq === change.from && lane.dirty.size === 0;
-    if (isAhead && this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
+    const isUpToDate = lane.sending === null && lane.sentSeq === change.from;
+    if (isUpToDate && this.#mayFlow(lane) && this.wire.bufferedAmount < bufferLimitBytes) {
       this.wire.send(change.frame);
       lane.sentSeq = change.to;
       return;
