@@ -78,3 +78,14 @@ test('renewals of the Lease have a flow of their own, and the namespace admits t
   deepEqual(verbs, ['get', 'create', 'update']);
   equal(only('Namespace').metadata.labels['pod-security.kubernetes.io/enforce'], 'privileged');
 });
+
+test('a rule has one resource, by which each right is tried, and in its own namespace one name', () => {
+  for (const kind of ['ClusterRole', 'Role']) {
+    for (const { apiGroups, resources, resourceNames, verbs, ...more } of only(kind).rules) {
+      deepEqual([apiGroups.length, resources.length, more], [1, 1, {}]);
+      // A right to create cannot name its object.
+      const isNamed = (kind === 'Role' && verbs.join() !== 'create') || resources[0] === 'namespaces';
+      equal(resourceNames?.length, isNamed ? 1 : undefined, resources[0]);
+    }
+  }
+});
