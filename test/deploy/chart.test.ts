@@ -61,7 +61,7 @@ test('controllers are two, apart from each other, also on control planes, and on
   equal(podAffinityTerm.topologyKey, 'kubernetes.io/hostname');
   const labels = podAffinityTerm.labelSelector.matchLabels;
   const { spec } = only('PodDisruptionBudget');
-  equal(spec.maxUnavailable, 1);
+  deepEqual([spec.maxUnavailable, spec.unhealthyPodEvictionPolicy], [1, 'AlwaysAllow']);
   for (const selector of [labels, spec.selector.matchLabels])
     deepEqual({ ...template.metadata.labels, ...selector }, template.metadata.labels);
   const keys = tolerations.map(({ key }: { key: string }) => key);

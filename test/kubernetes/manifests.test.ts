@@ -13,6 +13,7 @@ import { Cluster } from './cluster.ts';
 import { programPath, skip, withoutProgram } from './control-plane.ts';
 
 const namespace = 'vipward-system';
+const mergePatch = { type: 'application/merge-patch+json' };
 const everything = {
   createNamespace: true,
   pools: { lan: ['10.0.0.100-10.0.0.199', 'fd00::100-fd00::1ff'], office: ['192.168.0.0/28'] },
@@ -144,6 +145,31 @@ test('the chart grants no right by a wildcard, and none to an agent', { skip }, 
   assert.doesNotMatch(JSON.stringify(rules), /\*/);
   const subjects = objects.flatMap(({ subjects: all = [] }) => all.map(({ name }: { name: string }) => name));
   assert.deepEqual([...new Set(subjects)], ['vipward-controller']);
+});
+
+test('a drain evicts controllers that are not ready, and not the last one that is', { skip }, async () => {
+  cluster.kubectl(['apply', '--server-side', '-f', '-'], render({ createNamespace: true }));
+  const { metadata } = objectsOf(render()).find(({ kind }) => kind === 'PodDisruptionBudget');
+  const core = `/api/v1/namespaces/${namespace}/pods`;
+  const budget = `/apis/policy/v1/namespaces/${namespace}/poddisruptionbudgets/${metadata.name}`;
+  /** What a kubelet and the controller of budgets would write. */
+  const say = (path: string, status: object) => cluster.do('PATCH', `${path}/status`, { status }, mergePatch);
+  /** The answer to the eviction of one of two controllers, of which so many are ready. */
+  const evicted = async (name: string, isReady: boolean, currentHealthy: number): Promise<number> => {
+    const spec = { containers: [{ name: 'a', image: 'a' }] };
+    await cluster.do('POST', core, { metadata: { name, labels: metadata.labels }, spec });
+    const conditions = [{ type: 'Ready', status: isReady ? 'True' : 'False' }];
+    await say(`${core}/${name}`, { phase: 'Running', conditions });
+    const { generation: observedGeneration } = (await cluster.do('GET', budget)).metadata;
+    const counts = { currentHealthy, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 2 };
+    await say(budget, { observedGeneration, ...counts });
+    const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name } };
+    return (await cluster.ask('POST', `${core}/${name}/eviction`, eviction)).status;
+  };
+  assert.equal(await evicted('standby', false, 1), 201);
+  assert.equal(await evicted('active', true, 1), 429);
+  // As before the definitions are applied.
+  assert.equal(await evicted('neither', false, 0), 201);
 });
 
 test('kubectl delete by label leaves the namespace, the definition and its records', { skip }, () => {
