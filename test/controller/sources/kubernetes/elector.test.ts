@@ -116,6 +116,31 @@ test('a renewal that began in time and was answered late resumes the rule', limi
   deepEqual([...new Set(all.told)], ['rules by 1', 'resumes: true']);
 });
 
+test('a renewal that is answered after the deadline counts from its request', limit, async (t) => {
+  const renewDeadlineMs = 200;
+  const all = await ruling(t, renewDeadlineMs);
+  const held = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  all.answer = () => {
+    begun.resolve();
+    return held.promise;
+  };
+  await begun.promise;
+  all.delay = failing;
+  await sleep(renewDeadlineMs * 1.5);
+  held.resolve();
+  await sleep(50);
+  deepEqual([all.elector.rules(), all.told], [false, ['rules by 1']]);
+});
+
+test('a generation that was raised is in the Lease from the next renewal on', limit, async (t) => {
+  const all = await ruling(t);
+  all.elector.raise(7);
+  const written = () => (all.lease as { spec: { leaseTransitions: number } }).spec.leaseTransitions;
+  await untilTrue(() => written() === 7);
+  deepEqual(all.told, ['rules by 1']);
+});
+
 test('renewing the Lease in time calls back nothing', limit, async (t) => {
   const all = await ruling(t);
   let renewals = 0;

@@ -31,3 +31,17 @@ test('without a ready endpoint, terminating ones count unless serving is false',
   deepEqual(nodesOf({ ready: false, serving: true }, { ready: false, terminating: false }), []);
   deepEqual(nodesOf(ending, { ready: true }), ['1']);
 });
+
+test('endpoints are those of all slices of the family, and of no other family', () => {
+  const metadata = { namespace: 'demo', labels: { 'kubernetes.io/service-name': 'web' } };
+  const slices = [['IPv4', 'a'] as const, ['IPv4', 'b'] as const, ['IPv6', 'c'] as const];
+  const set = new Map(
+    slices.map(([addressType, nodeName]) => [
+      nodeName,
+      cutSlice({ metadata, addressType, endpoints: [{ nodeName }] }),
+    ]),
+  );
+  const all = new Endpoints();
+  all.apply({ set, remove: [] });
+  deepEqual([all.nodesOf(web, 4), all.nodesOf(web, 6)], [new Set(['a', 'b']), new Set(['c'])]);
+});
