@@ -29,13 +29,12 @@ function conntrackCheck(machine: Machine): Check {
 
 /** From which Debian's and Red Hat's services load a firewall at boot. */
 const savedFirewalls = [
-  ...[
-    '/etc/nftables.conf',
-    '/etc/sysconfig/nftables.conf',
-    '/etc/iptables/rules.v4',
-    '/etc/iptables/rules.v6',
-  ],
-  ...['/etc/sysconfig/iptables', '/etc/sysconfig/ip6tables'],
+  '/etc/nftables.conf',
+  '/etc/sysconfig/nftables.conf',
+  '/etc/iptables/rules.v4',
+  '/etc/iptables/rules.v6',
+  '/etc/sysconfig/iptables',
+  '/etc/sysconfig/ip6tables',
 ];
 
 /** A file with our rules may be refused whole: the sets that they name do not exist yet. */
