@@ -2,6 +2,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { logLines } from '../../../log-lines.ts';
 import { untilTrue } from '../../../patience.ts';
 import { configOf, serviceObject, untilStatus } from '../../fixture.ts';
@@ -165,6 +166,24 @@ test(
     match(await answer.text(), /endpointslices: .*403/);
   },
 );
+
+test('without one of its lists a controller that leads gives no VIP, and says so', limit, async (t) => {
+  for (const path of ['/api/v1/services', '/api/v1/nodes', virtualIps]) {
+    const cluster = await clusterOf(t, service('web'));
+    cluster.refused.set(path, 403);
+    const running = await controllerOf(t, cluster);
+    await untilStatus(running, ({ role, synced, problems }) => {
+      const unread = Object.values(synced as object).filter((isRead) => !isRead);
+      return role === 'active' && unread.length === 1 && problems.some(({ file }) => file === path);
+    });
+    await sleep(100);
+    const { reason, vips } = running.status();
+    deepEqual([reason, vips], ['NotComplete', []], path);
+    equal((await fetch(`${running.url}/readyz`)).status, 503, path);
+    cluster.refused.clear();
+    await untilStatus(running, ({ vips }) => vips.length === 1);
+  }
+});
 
 test('--ignore-exclude-label gives VIPs to excluded nodes', limit, async (t) => {
   const cluster = await clusterOf(t, service('web'));
