@@ -2,7 +2,8 @@
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AuditEvent, Cluster } from '../../test/kubernetes/cluster.ts';
+import type { AuditEvent } from '../../test/kubernetes/audit.ts';
+import type { Cluster } from '../../test/kubernetes/cluster.ts';
 import { controllerUser } from '../../test/kubernetes/node-in-cluster.ts';
 
 export interface WritesResult {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ import { type ConnectionOptions, connect } from 'node:tls';
 import { connectIn } from '../kernel/traffic.ts';
 import { Namespace, runIn } from '../namespaces.ts';
 import { until } from '../patience.ts';
+import { type AuditEvent, auditPolicy, readAudit } from './audit.ts';
 import { programPath } from './control-plane.ts';
 import { Etcd } from './etcd.ts';
 import { Program } from './processes.ts';
@@ -36,16 +37,6 @@ export interface Answer {
   readonly status: number;
   // biome-ignore lint/suspicious/noExplicitAny: an object of the API, whose fields a test names as they are.
   readonly body: any;
-}
-
-export interface AuditEvent {
-  readonly verb: string;
-  readonly user: { readonly username: string };
-  readonly requestURI: string;
-  readonly requestReceivedTimestamp: string;
-  /** When it was answered. */
-  readonly stageTimestamp: string;
-  readonly responseStatus?: { readonly code: number };
 }
 
 export class Cluster implements AsyncDisposable {
@@ -157,13 +148,7 @@ export class Cluster implements AsyncDisposable {
 
   /** The finished requests of a user so far. */
   audit(username: string): AuditEvent[] {
-    // The server begins another file when one has become large, and names the older ones by their time.
-    const files = readdirSync(this.folder).filter((name) => /^audit(-.+)?\.log$/.test(name));
-    return files
-      .sort()
-      .flatMap((name) => readFileSync(join(this.folder, name), 'utf8').split('\n').slice(0, -1))
-      .map((line) => JSON.parse(line) as AuditEvent)
-      .filter(({ user }) => user.username === username);
+    return readAudit(this.folder).filter(({ user }) => user.username === username);
   }
 
   /** Starts the API server and waits until it is ready. */
@@ -222,9 +207,7 @@ export class Cluster implements AsyncDisposable {
       lines.push(`${token},${names[user]},${user},"${groups[user]}"`);
     }
     writeFileSync(join(this.folder, 'tokens.csv'), `${lines.join('\n')}\n`);
-    const rules = [{ level: 'Metadata', omitStages: ['RequestReceived'] }];
-    const policy = { apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules };
-    writeFileSync(join(this.folder, 'audit.yaml'), JSON.stringify(policy));
+    writeFileSync(join(this.folder, 'audit.yaml'), JSON.stringify(auditPolicy));
   }
 
   readonly #connect = (
