@@ -39,7 +39,7 @@ export class Allocator {
   readonly #assigned: Map<ServiceKey, readonly Address[]>;
   readonly #former: Map<ServiceKey, readonly Address[]>;
   readonly #outgoing = new Outgoing();
-  readonly #users = new Users();
+  readonly users: Users = new Users();
   readonly #waiting: Waiting;
   readonly #free: FreeAddresses;
   readonly #ground: Ground;
@@ -51,11 +51,11 @@ export class Allocator {
     this.#assigned = new Map(remembered);
     this.#former = new Map(former);
     this.#free = new FreeAddresses(pools, (address) => this.isHeld(address));
-    this.#ground = { pools, users: this.#users, free: this.#free, usersOf: (one) => this.usersOf(one) };
+    this.#ground = { pools, users: this.users, free: this.#free, usersOf: (one) => this.usersOf(one) };
     this.#waiting = new Waiting(this.#ground);
     this.refusals = this.#waiting.refusals;
     // A remembered address is taken before its Service is read, so that no other Service gets it meanwhile.
-    for (const [key, addresses] of remembered) for (const address of addresses) this.#users.add(address, key);
+    for (const [key, addresses] of remembered) for (const address of addresses) this.users.add(address, key);
   }
 
   /** The addresses of each Service; those of the last run for a Service that was not read yet. */
@@ -91,7 +91,7 @@ export class Allocator {
 
   /** The Services on an address, oldest first. */
   usersOf(address: Address): readonly ServiceManifest[] {
-    const users = [...this.#users.of(address)].flatMap((key) => this.#services.get(key) ?? []);
+    const users = [...this.users.of(address)].flatMap((key) => this.#services.get(key) ?? []);
     if (users.length < 2) return users;
     // A Service that is leaving takes nothing from those that stay.
     const leaves = ({ key }: ServiceManifest) => Number(this.outgoing.get(key)?.includes(address) === true);
@@ -99,12 +99,12 @@ export class Allocator {
   }
 
   isUsed(address: Address): boolean {
-    return this.#users.has(address);
+    return this.users.has(address);
   }
 
   /** The addresses that Services have, for the metrics. */
   taken(): IterableIterator<Address> {
-    return this.#users.addresses();
+    return this.users.addresses();
   }
 
   /** Applies a change and returns every address whose VIP may have changed, in use or not. */
@@ -218,7 +218,7 @@ export class Allocator {
     this.#assigned.set(key, kept);
     for (const address of kept) {
       touched.add(address);
-      this.#users.add(address, key);
+      this.users.add(address, key);
     }
     this.#free.share(key, service.sharingKey, kept);
   }
@@ -226,9 +226,9 @@ export class Allocator {
   #release(key: ServiceKey, addresses: readonly Address[], touched: Set<Address>): void {
     this.#waiting.loosen(addresses);
     for (const address of addresses) {
-      if (!this.#users.remove(address, key)) continue;
+      if (!this.users.remove(address, key)) continue;
       touched.add(address);
-      if (!this.#users.has(address)) this.#free.release(address);
+      if (!this.users.has(address)) this.#free.release(address);
     }
   }
 

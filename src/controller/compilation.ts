@@ -38,6 +38,8 @@ export class Compilation {
   readonly #input: CompilationInput;
   /** Addresses that a later turn compiles, from their Services at that time. */
   readonly #later = new Set<Address>();
+  /** The changes of users that the records know of. */
+  #recorded = 0;
   /** Addresses with ports left out of the rules, since agents take at most stagedLimit items. */
   readonly #short = new Set<Address>();
 
@@ -90,7 +92,9 @@ export class Compilation {
     publish(set);
     if (fresh.length > 0) owners.appear(fresh);
     if (gone.length > 0) owners.vanish(gone);
-    if (fresh.length > 0 || gone.length > 0) onChange();
+    const { changes } = allocator.users;
+    if (fresh.length > 0 || gone.length > 0 || changes !== this.#recorded) onChange();
+    this.#recorded = changes;
     onTouched(touched, allocator.takeRefused());
     if (isFreed) this.hasRoom();
   }

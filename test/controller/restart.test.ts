@@ -11,6 +11,7 @@ import type { ServiceManifest } from '../../src/controller/service.ts';
 import { readDocument } from '../../src/controller/sources/manifest.ts';
 import type { Address } from '../../src/state/address.ts';
 import type { ServiceKey } from '../../src/state/service.ts';
+import { untilTrue } from '../patience.ts';
 import { folder, runningController, service, serviceObject, untilStatus } from './fixture.ts';
 import { agentOf } from './test-agent.ts';
 
@@ -92,5 +93,28 @@ test(
       equal(welcome()?.generation, generation);
       await running.stop();
     }
+  },
+);
+
+test(
+  'a Service keeps the address that it shares, though no VIP came or went when it got it',
+  limit,
+  async (t) => {
+    const created = { a: '2020-01-01T00:00:00Z', b: '2021-01-01T00:00:00Z' };
+    const [services, stateDir] = [folder(t), folder(t)];
+    const files = { 'a.yaml': service('a', { created: created.a }) };
+    const running = await runningController(t, { services, stateDir, files });
+    const recorded = (key: string) => {
+      const { allocations } = JSON.parse(readFileSync(join(stateDir, 'controller.json'), 'utf8'));
+      return allocations[key] as readonly string[] | undefined;
+    };
+    await untilTrue(() => recorded('demo/a') !== undefined);
+    const asks = { 'vipward.io/addresses': x };
+    running.write('b.yaml', service('b', { created: created.b, ports: [81], annotations: asks }));
+    await untilStatus(running, ({ vips }) => vips[0]?.services.length === 2);
+    running.write('b.yaml', service('b', { created: created.b, ports: [82] }));
+    await untilStatus(running, ({ vips }) => vips[0]?.services[1]?.ports[0]?.port === 82);
+    await running.stop();
+    deepEqual(recorded('demo/b'), [x]);
   },
 );

@@ -4,22 +4,27 @@ import type { Address } from '../../state/address.ts';
 import type { ServiceKey } from '../../state/service.ts';
 
 export class Users {
+  /** Rises with each Service that comes to an address or leaves it. */
+  changes = 0;
   /** Nearly every address has one Service: a Set for each would take most of the memory. */
   readonly #users = new Map<Address, ServiceKey | Set<ServiceKey>>();
 
   add(address: Address, key: ServiceKey): void {
+    if (this.isOn(address, key)) return;
+    this.changes++;
     const users = this.#users.get(address);
     if (users === undefined) this.#users.set(address, key);
     else if (typeof users !== 'string') users.add(key);
-    else if (users !== key) this.#users.set(address, new Set([users, key]));
+    else this.#users.set(address, new Set([users, key]));
   }
 
   /** False if the Service was not on the address. */
   remove(address: Address, key: ServiceKey): boolean {
+    if (!this.isOn(address, key)) return false;
+    this.changes++;
     const users = this.#users.get(address);
-    if (users === key) return this.#users.delete(address);
-    if (users === undefined || typeof users === 'string' || !users.delete(key)) return false;
-    if (users.size === 0) this.#users.delete(address);
+    if (typeof users !== 'string') users?.delete(key);
+    if (typeof users === 'string' || users?.size === 0) this.#users.delete(address);
     return true;
   }
 
