@@ -23,5 +23,5 @@ ENV MALLOC_ARENA_MAX=1
 WORKDIR /app
 # These flags and the one memory pool above halve the memory of an agent with many VIPs; the first load takes a
 # little longer: docs/decisions/0008-a-bundle.md.
-ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "--no-sparkplug", "--no-allocation-site-pretenuring", "--no-parallel-scavenge", "/app/dist/cli/main.js"]
+ENTRYPOINT ["/usr/bin/node", "--optimize-for-size", "--no-sparkplug", "--no-allocation-site-pretenuring", "/app/dist/cli/main.js"]
 CMD ["--help"]
