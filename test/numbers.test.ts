@@ -110,10 +110,11 @@ const protocol: readonly Saying[] = [
   [/more than ([\d,]+) above that one, and a placement/, ['state/term.ts', 'generationLeap']],
   [/any raise within (\d+) s of the last one/, ['controller/terms.ts', 'raisePauseMs', second]],
   [
-    /sends changes of more than (\d+) keys or (\d+) MiB as pages/,
+    /sends changes of more than (\d+) rules or (\d+) MiB as pages/,
     ['protocol/messages.ts', 'pageServices'],
     ['controller/stream/table.ts', 'frameTargetBytes', mib],
   ],
+  [/Changes of more than (\d+) placements go as several/, ['protocol/messages.ts', 'pageServices']],
 ];
 
 const kubernetes: readonly Saying[] = [
